@@ -1,0 +1,33 @@
+"""Starts the demo: settings -> engine -> page. `python app.py --help` lists what can be chosen."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Sequence
+
+from kimi_demo.engine.factory import create_engine
+from kimi_demo.errors import CheckpointError
+from kimi_demo.settings import Settings
+from kimi_demo.ui import build_ui, launch_options
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Serves until interrupted. Returns the exit code: 2 for a checkpoint that cannot be used."""
+    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
+    settings = Settings.from_command_line(arguments)
+    try:
+        engine = create_engine(settings.model, settings.device)
+    except CheckpointError as exc:
+        sys.stderr.write(f"{exc}\n")
+        return 2
+    try:
+        page = build_ui(engine, settings.ui_language).queue(max_size=settings.max_queue)
+        page.launch(**launch_options(engine.capabilities, settings))
+    finally:
+        engine.close()
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

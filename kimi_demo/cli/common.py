@@ -1,0 +1,61 @@
+"""What the commands share: the choice of an engine, and how results and refusals are printed."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from kimi_demo.engine.base import Engine
+from kimi_demo.errors import InputError
+from kimi_demo.events import Answer
+
+
+def add_engine_arguments(parser: argparse.ArgumentParser) -> None:
+    """Which checkpoint answers, and where."""
+    parser.add_argument("--model", default="nano", help='"nano", or a checkpoint folder')
+    parser.add_argument("--device", default="auto", help='"auto", "cpu", "cuda", ...')
+
+
+def add_json_argument(parser: argparse.ArgumentParser) -> None:
+    """Results for programs."""
+    parser.add_argument("--json", action="store_true", help="print one JSON object a result")
+
+
+@contextmanager
+def opened_engine(args: argparse.Namespace) -> Iterator[Engine]:
+    """The engine that the arguments name; closed at the end."""
+    from kimi_demo.engine.factory import create_engine  # torch: only when something is computed
+
+    engine = create_engine(model=args.model, device=args.device)
+    try:
+        yield engine
+    finally:
+        engine.close()
+
+
+def figures(answer: Answer) -> dict[str, int]:
+    """The token counts of an answer."""
+    finished = answer.finished
+    return {
+        "prompt_tokens": finished.prompt_tokens,
+        "text_tokens": finished.text_tokens,
+        "audio_tokens": finished.audio_tokens,
+    }
+
+
+def print_json(result: dict[str, object]) -> None:
+    """One object on a line of its own, at once, so that a pipe sees it."""
+    print(json.dumps(result, ensure_ascii=False), flush=True)
+
+
+def refuse(what: str, exc: InputError) -> None:
+    """Says which of several inputs cannot be used; the others go on."""
+    print(f"error: {what}: {exc}", file=sys.stderr)
+
+
+def rounded(seconds: float | None) -> float | None:
+    """Milliseconds are enough for people and programs."""
+    return None if seconds is None else round(seconds, 3)

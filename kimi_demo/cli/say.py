@@ -1,0 +1,109 @@
+"""`say TEXT -o OUT.wav`, `say --file LINES.txt -o DIR`: text to speech."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from kimi_demo.audio import Audio
+from kimi_demo.cli.common import (
+    add_engine_arguments,
+    add_json_argument,
+    figures,
+    opened_engine,
+    print_json,
+    refuse,
+    rounded,
+)
+from kimi_demo.engine.base import Engine
+from kimi_demo.errors import InputError
+from kimi_demo.events import Answer, collect
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Options of `say`."""
+    source = parser.add_mutually_exclusive_group(required=True)
+    source.add_argument("text", nargs="?", help="what to say")
+    source.add_argument("--file", type=Path, help="a text file; every line becomes N.wav in OUT")
+    where = "a WAV file, or with --file a folder"
+    parser.add_argument("-o", "--out", type=Path, required=True, help=where)
+    parser.add_argument("--seed", type=int, default=0, help="the same seed gives the same sound")
+    add_engine_arguments(parser)
+    add_json_argument(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Speaks every text; a line that cannot be spoken is named and the others go on.
+
+    Raises: InputError if the only text, the text file or the place to write to cannot be used.
+    """
+    jobs = _lines(args.file, args.out) if args.file else [(args.text, args.out)]
+    refused = 0
+    with opened_engine(args) as engine:
+        for text, path in jobs:
+            try:
+                _say(engine, text, path, args)
+            except InputError as exc:
+                if not args.file:
+                    raise
+                refused += 1
+                refuse(f"line {path.stem}", exc)
+    return 2 if refused else 0
+
+
+def _lines(source: Path, folder: Path) -> list[tuple[str, Path]]:
+    """Each line that is not blank, and its file, named after the line's number."""
+    try:
+        lines = source.read_text(encoding="utf-8-sig").splitlines()
+    except (OSError, UnicodeDecodeError) as exc:
+        raise InputError(f"{source.name} is no readable UTF-8 text: choose another file") from exc
+    jobs = [(line, folder / f"{n}.wav") for n, line in enumerate(lines, 1) if line.strip()]
+    if not jobs:
+        raise InputError(f"{source.name} is empty: write one sentence on each line")
+    return jobs
+
+
+def _say(engine: Engine, text: str, path: Path, args: argparse.Namespace) -> None:
+    request = engine.capabilities.tasks.speech(text, seed=args.seed)
+    answer = collect(engine.stream(request))
+    if not len(answer.waveform):
+        raise InputError("the model was silent: try another seed or other words")
+    _write(path, Audio(answer.waveform, answer.sample_rate).wav())
+    if args.json:
+        print_json(_result(engine, text, path, answer, args.seed))
+    else:
+        print(_sentence(path, answer), flush=True)
+
+
+def _write(path: Path, wav: bytes) -> None:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(wav)
+    except OSError as exc:
+        raise InputError(f"{path} cannot be written: choose another place for the sound") from exc
+
+
+def _result(
+    engine: Engine, text: str, path: Path, answer: Answer, seed: int
+) -> dict[str, object]:
+    timings = answer.finished.timings
+    return {
+        "text": text,
+        "file": str(path),
+        "audio_s": rounded(timings.audio_s),
+        "ttfa_s": rounded(timings.first_audio_s),
+        "rtf": rounded(timings.rtf),
+        **figures(answer),
+        "finish_reason": answer.finished.reason,
+        "seed": seed,
+        "model": engine.capabilities.model,
+        "device": engine.capabilities.device,
+    }
+
+
+def _sentence(path: Path, answer: Answer) -> str:
+    timings = answer.finished.timings
+    return (
+        f"{path}: {timings.audio_s:.2f} s of sound, the first after {timings.first_audio_s:.2f} s, "
+        f"real-time factor {timings.rtf:.2f}"
+    )

@@ -1,0 +1,203 @@
+"""The engine that runs the model in this process: prompt -> generation -> detokenizer -> events."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Generator, Iterator
+from dataclasses import dataclass, field
+
+import torch
+
+from kimi_demo.audio import INPUT_SAMPLE_RATE, Audio
+from kimi_demo.engine.base import Capabilities
+from kimi_demo.engine.speech import SpeechWorker
+from kimi_demo.errors import EngineError, KimiError
+from kimi_demo.events import AudioDelta, Event, Finished, Started, TextDelta, Timings
+from kimi_demo.messages import Request
+from kimi_demo.model.checkpoint import Checkpoint
+from kimi_demo.model.detokenizer.mel_stream import NoiseSource
+from kimi_demo.model.generation import GenerationRules, Step, Turn, generate, step_budget
+from kimi_demo.model.prompt import Heard, PromptBuilder, PromptRules, PromptStreams
+from kimi_demo.model.text_tokenizer import IncrementalDecoder
+
+
+@dataclass(frozen=True)
+class Behaviour:
+    """Named deviations for comparison with the reference; the defaults are what users want.
+
+    noise: what the detokenizer starts from, given the request's seed.
+    """
+
+    prompt: PromptRules = field(default_factory=PromptRules)
+    generation: GenerationRules = field(default_factory=GenerationRules)
+    noise: Callable[[int], int | NoiseSource] = int
+
+
+class LocalEngine:
+    """One request at a time; others wait for the slot."""
+
+    def __init__(self, checkpoint: Checkpoint, behaviour: Behaviour | None = None) -> None:
+        self._behaviour = behaviour or Behaviour()
+        self._checkpoint: Checkpoint | None = checkpoint
+        self._capabilities = _capabilities(checkpoint)
+        self._slot = threading.Lock()
+        model = checkpoint.language_model
+        self._cache = model.new_cache(slots=1)
+        self._builder = PromptBuilder(
+            checkpoint.vocabulary,
+            checkpoint.text_tokenizer,
+            self._listen,
+            model.config.audio_delay_tokens,
+            self._behaviour.prompt,
+        )
+
+    @property
+    def capabilities(self) -> Capabilities:
+        return self._capabilities
+
+    def stream(self, request: Request) -> Generator[Event, None, None]:
+        """Yields the answer's events; see `Engine.stream`."""
+        with self._slot:
+            answer = _Answer(self._loaded(), request, self._behaviour.noise(request.seed))
+            try:
+                yield from self._answer(answer, request)
+            except KimiError:
+                raise
+            except torch.OutOfMemoryError as exc:
+                raise EngineError("the device is out of memory: send a shorter request") from exc
+            finally:
+                answer.close()
+
+    def close(self) -> None:
+        """Waits for the answer in work, then frees the model."""
+        with self._slot:
+            self._checkpoint = None
+            del self._cache, self._builder
+
+    def _loaded(self) -> Checkpoint:
+        if self._checkpoint is None:
+            raise EngineError("the engine is closed: start the app again")
+        return self._checkpoint
+
+    def _answer(self, answer: _Answer, request: Request) -> Iterator[Event]:
+        prompt = self._builder.build(request.messages, request.output)
+        turn = self._turn(request, prompt)
+        answer.prompt_tokens = len(prompt)
+        yield Started(len(prompt))
+        model = self._loaded().language_model
+        for step in generate(model, prompt, turn, self._cache):
+            yield from answer.take(step)
+        yield from answer.finish(turn)
+
+    def _turn(self, request: Request, prompt: PromptStreams) -> Turn:
+        checkpoint = self._loaded()
+        rules = self._behaviour.generation
+        steps = step_budget(
+            len(prompt), request.output, request.max_new_tokens, rules, self._cache.capacity
+        )
+        return Turn(
+            checkpoint.vocabulary,
+            request.output,
+            request.sampling,
+            steps,
+            checkpoint.language_model.config.audio_delay_tokens,
+            request.seed,
+            rules,
+        )
+
+    def _listen(self, audio: Audio) -> Heard:
+        """Both encoders hear the same 16 kHz waveform."""
+        checkpoint = self._loaded()
+        waveform = audio.resampled(INPUT_SAMPLE_RATE).waveform
+        return Heard(
+            checkpoint.speech_tokenizer.encode(waveform),
+            checkpoint.acoustic_encoder.encode(waveform),
+        )
+
+
+class _Answer:
+    """The answer in the making: turns steps into events and keeps count."""
+
+    def __init__(
+        self, checkpoint: Checkpoint, request: Request, noise: int | NoiseSource
+    ) -> None:
+        self._started = time.perf_counter()
+        self._vocabulary = checkpoint.vocabulary
+        self._sample_rate = checkpoint.detokenizer.sample_rate_hz
+        self._decoder = IncrementalDecoder(checkpoint.text_tokenizer)
+        self._speech = (
+            SpeechWorker(checkpoint.detokenizer, noise) if request.output == "both" else None
+        )
+        self.prompt_tokens = 0
+        self._text_tokens = 0
+        self._codes: list[int] = []
+        self._samples = 0
+        self._first_text_s: float | None = None
+        self._first_audio_s: float | None = None
+
+    def take(self, step: Step) -> Iterator[Event]:
+        """Text of the step, and whatever sound became ready meanwhile."""
+        if step.is_text:
+            self._text_tokens += 1
+            yield from self._text(self._decoder.push(step.fed_text))
+        if step.is_speech and self._vocabulary.is_audio(step.fed_audio):
+            self._codes.append(self._vocabulary.audio_code(step.fed_audio))
+            if self._speech:
+                self._speech.push(self._codes[-1])
+        yield from self._sound(wait=False)
+
+    def finish(self, turn: Turn) -> Iterator[Event]:
+        """The rest of text and sound, then Finished."""
+        if self._speech:
+            self._speech.finish()
+        yield from self._text(self._decoder.flush())
+        yield from self._sound(wait=True)
+        timings = Timings(
+            self._first_text_s,
+            self._first_audio_s,
+            self._elapsed_s(),
+            self._samples / self._sample_rate,
+        )
+        assert turn.finish_reason is not None
+        yield Finished(
+            turn.finish_reason,
+            self.prompt_tokens,
+            self._text_tokens,
+            len(self._codes),
+            timings,
+            tuple(self._codes),
+        )
+
+    def close(self) -> None:
+        """Ends the detokenizer, whatever state it is in."""
+        if self._speech:
+            self._speech.close()
+
+    def _text(self, text: str) -> Iterator[Event]:
+        if text:
+            if self._first_text_s is None:
+                self._first_text_s = self._elapsed_s()
+            yield TextDelta(text)
+
+    def _sound(self, wait: bool) -> Iterator[Event]:
+        for piece in self._speech.pieces(wait) if self._speech else ():
+            if self._first_audio_s is None:
+                self._first_audio_s = self._elapsed_s()
+            self._samples += len(piece)
+            yield AudioDelta(piece, self._sample_rate)
+
+    def _elapsed_s(self) -> float:
+        return time.perf_counter() - self._started
+
+
+def _capabilities(checkpoint: Checkpoint) -> Capabilities:
+    return Capabilities(
+        model=checkpoint.about.name,
+        label=checkpoint.about.label,
+        device=str(checkpoint.device),
+        parameters=checkpoint.parameters,
+        sample_rate=checkpoint.detokenizer.sample_rate_hz,
+        languages=checkpoint.about.languages,
+        tasks=checkpoint.tasks,
+    )

@@ -1,0 +1,99 @@
+"""What comes out: a stream of typed events, and the whole answer as its fold. Pure values, no torch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from kimi_demo.errors import EngineError
+
+FinishReason = Literal["stop", "length"]
+
+
+@dataclass(frozen=True)
+class Started:
+    """The request was accepted and its prompt built."""
+
+    prompt_tokens: int
+
+
+@dataclass(frozen=True)
+class TextDelta:
+    """More of the answer's text; never half a character."""
+
+    text: str
+
+
+@dataclass(frozen=True, eq=False)
+class AudioDelta:
+    """More of the answer's sound. waveform: (T,) float32 in [-1, 1]; sample_rate in Hz."""
+
+    waveform: np.ndarray
+    sample_rate: int
+
+
+@dataclass(frozen=True)
+class Timings:
+    """Seconds from the acceptance of the request; None where nothing came."""
+
+    first_text_s: float | None
+    first_audio_s: float | None
+    total_s: float
+    audio_s: float
+
+    @property
+    def rtf(self) -> float | None:
+        """Real-time factor: compute seconds per second of sound; below 1 is faster than real time."""
+        return self.total_s / self.audio_s if self.audio_s else None
+
+
+@dataclass(frozen=True)
+class Finished:
+    """The answer is complete. audio_codes and text rebuild it as history (SpokenPart)."""
+
+    reason: FinishReason
+    prompt_tokens: int
+    text_tokens: int
+    audio_tokens: int
+    timings: Timings
+    audio_codes: tuple[int, ...] = ()
+
+
+Event = Started | TextDelta | AudioDelta | Finished
+
+
+@dataclass(frozen=True, eq=False)
+class Answer:
+    """A whole answer. waveform: (T,) float32, empty if nothing was spoken."""
+
+    text: str
+    waveform: np.ndarray
+    sample_rate: int
+    finished: Finished
+
+
+def collect(events: Iterable[Event]) -> Answer:
+    """Folds a stream into the whole answer.
+
+    Raises: EngineError if the stream ends without Finished.
+    """
+    text: list[str] = []
+    pieces: list[np.ndarray] = []
+    sample_rate = 0
+    finished: Finished | None = None
+    for event in events:
+        match event:
+            case TextDelta():
+                text.append(event.text)
+            case AudioDelta():
+                pieces.append(event.waveform)
+                sample_rate = event.sample_rate
+            case Finished():
+                finished = event
+    if finished is None:
+        raise EngineError("the answer broke off; send the request again")
+    waveform = np.concatenate(pieces) if pieces else np.zeros(0, np.float32)
+    return Answer("".join(text), waveform, sample_rate, finished)

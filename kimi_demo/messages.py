@@ -1,0 +1,84 @@
+"""What goes in: messages, sampling, a request. Pure values, no torch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from kimi_demo.audio import Audio
+
+Role = Literal["user", "assistant"]
+OutputType = Literal["text", "both"]
+
+
+@dataclass(frozen=True)
+class TextPart:
+    """Written words."""
+
+    text: str
+
+
+@dataclass(frozen=True)
+class AudioPart:
+    """A sound to listen to."""
+
+    audio: Audio
+
+
+@dataclass(frozen=True)
+class SpokenPart:
+    """What the assistant once said: its semantic codes beside their text, so that history needs no
+    second encoding (the `audio-text` message of the reference)."""
+
+    codes: tuple[int, ...]
+    text: str
+
+
+Part = TextPart | AudioPart | SpokenPart
+
+
+@dataclass(frozen=True)
+class Message:
+    """One turn of one speaker; parts in the order in which they were given."""
+
+    role: Role
+    parts: tuple[Part, ...]
+
+
+@dataclass(frozen=True)
+class StreamSampling:
+    """How the next id of one stream is drawn. Temperature 0 takes the likeliest."""
+
+    temperature: float = 0.0
+    top_k: int = 5
+    repetition_penalty: float = 1.0
+    repetition_window_tokens: int = 16
+
+    def __post_init__(self) -> None:
+        if self.temperature < 0 or self.top_k < 0 or self.repetition_window_tokens < 0:
+            raise ValueError("temperature, top_k and repetition window must not be negative")
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """Both streams; the defaults are the published ones (infer.py of the reference)."""
+
+    text: StreamSampling = StreamSampling()
+    audio: StreamSampling = StreamSampling(
+        temperature=0.8, top_k=10, repetition_window_tokens=64
+    )
+
+
+@dataclass(frozen=True)
+class Request:
+    """One question to the model.
+
+    output: "text" answers in writing, "both" in speech with its text.
+    max_new_tokens: decode steps at most (12.5 a second in speech); None takes the model's limit.
+    """
+
+    messages: tuple[Message, ...]
+    output: OutputType = "text"
+    sampling: Sampling = field(default_factory=Sampling)
+    seed: int = 0
+    max_new_tokens: int | None = None

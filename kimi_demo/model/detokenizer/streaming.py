@@ -1,0 +1,113 @@
+"""Semantic tokens in, waveform out, while the tokens are still being generated."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from types import TracebackType
+
+import numpy as np
+import torch
+
+from kimi_demo.errors import CheckpointError
+from kimi_demo.model.detokenizer.chunking import Chunk, Chunker
+from kimi_demo.model.detokenizer.config import StreamingConfig
+from kimi_demo.model.detokenizer.flow import FlowTransformer
+from kimi_demo.model.detokenizer.mel_stream import MelStream, NoiseSource, seeded_noise
+from kimi_demo.model.detokenizer.vocoder import Vocoder
+from kimi_demo.model.detokenizer.waveform import WaveformAssembler
+
+
+class StreamingDetokenizer:
+    """The weights and settings that all streams share."""
+
+    def __init__(self, flow: FlowTransformer, vocoder: Vocoder, config: StreamingConfig) -> None:
+        """Raises CheckpointError if the parts do not fit together."""
+        if flow.config.mel_bins != vocoder.config.num_mels:
+            raise CheckpointError(
+                f"flow matching makes {flow.config.mel_bins} mel bands, "
+                f"the vocoder takes {vocoder.config.num_mels}"
+            )
+        if config.max_cache_frames + config.max_chunk_frames > flow.config.max_positions:
+            raise CheckpointError("detokenizer: cache and chunk exceed the model's positions")
+        self.flow = flow.eval()
+        self.vocoder = vocoder.eval()
+        self.config = config
+
+    @property
+    def sample_rate_hz(self) -> int:
+        return self.vocoder.config.sampling_rate
+
+    @property
+    def samples_per_token(self) -> int:
+        return self.config.frames_per_token * self.vocoder.config.hop_size
+
+    def open(self, noise: int | NoiseSource = 0) -> DetokenizerStream:
+        """Starts a stream; `noise` is a seed or a source of one's own."""
+        if isinstance(noise, int):
+            noise = seeded_noise(noise, self.flow.config.mel_bins)
+        return DetokenizerStream(self, noise)
+
+    def detokenize(self, tokens: Sequence[int], noise: int | NoiseSource = 0) -> np.ndarray:
+        """The whole waveform (samples_per_token * len(tokens),), float32 in [-1, 1]."""
+        with self.open(noise) as stream:
+            pieces = stream.push(tokens) + stream.flush()
+        return np.concatenate(pieces) if pieces else np.zeros(0, dtype=np.float32)
+
+
+class DetokenizerStream:
+    """One utterance. Its memory is bounded, and its sound depends on its tokens and noise alone.
+
+    A context manager: leaving it frees the cache, which in the release is about 160 MB in bfloat16.
+    """
+
+    def __init__(self, parent: StreamingDetokenizer, noise: NoiseSource) -> None:
+        self._vocabulary_size = parent.flow.config.vocabulary_size
+        self._chunker = Chunker(parent.config)
+        self._mel: MelStream | None = MelStream(parent.flow, parent.config, noise)
+        self._assembler = WaveformAssembler(parent.vocoder, parent.config)
+
+    def push(self, tokens: Sequence[int]) -> list[np.ndarray]:
+        """Takes the next tokens; returns the waveform pieces (S,) float32 that they complete.
+
+        Raises: ValueError for a token outside the vocabulary or a stream that has ended.
+        """
+        self._require_open()
+        for token in tokens:
+            if not 0 <= token < self._vocabulary_size:
+                raise ValueError(
+                    f"semantic token {token} is outside 0..{self._vocabulary_size - 1}"
+                )
+        return self._sound(self._chunker.push(tokens))
+
+    def flush(self) -> list[np.ndarray]:
+        """Ends the stream; returns what is left, nothing if no token ever came."""
+        self._require_open()
+        final = self._chunker.flush()
+        pieces = self._sound([final] if final else [])
+        self.close()
+        return pieces
+
+    def close(self) -> None:
+        """Frees the stream's memory; unfinished sound is lost. May be called twice."""
+        self._mel = None
+        self._assembler.reset()
+
+    def __enter__(self) -> DetokenizerStream:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def _require_open(self) -> None:
+        if self._mel is None:
+            raise ValueError("this detokenizer stream has ended")
+
+    @torch.inference_mode()
+    def _sound(self, chunks: Iterable[Chunk]) -> list[np.ndarray]:
+        assert self._mel is not None
+        return [self._assembler.push(self._mel.generate(chunk), chunk.is_final) for chunk in chunks]

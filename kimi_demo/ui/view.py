@@ -1,0 +1,190 @@
+"""Turns engine events into what the page shows. No Gradio server is needed to test it.
+
+A view is fed one event after the other and answers with `Shown` values; the tabs map those onto
+their components.
+"""
+
+from __future__ import annotations
+
+import html
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from kimi_demo.audio import Audio
+from kimi_demo.engine.base import Capabilities
+from kimi_demo.events import Answer, AudioDelta, Event, Finished, TextDelta
+from kimi_demo.ui.player import PlayerFeed
+
+
+@dataclass(frozen=True, eq=False)
+class Shown:
+    """One change of the page; None leaves a component as it is."""
+
+    player: str | None = None
+    recording: Audio | None = None
+    text: str | None = None
+    report: str | None = None
+
+
+class SpeechView:
+    """Live sound and caption while they come, then the complete recording and a report."""
+
+    def __init__(self, run_id: str, seed: int, sample_rate: int, words: Mapping[str, str]) -> None:
+        self._feed = PlayerFeed(run_id, sample_rate)
+        self._words = words
+        self._seed = seed
+        self._sample_rate = sample_rate
+        self._pieces: list[np.ndarray] = []
+
+    def started(self) -> Shown:
+        """The page of a run that has no sound yet."""
+        return Shown(player=self._feed.started(), report="")
+
+    def shown(self, event: Event) -> Iterator[Shown]:
+        """What changes with this event."""
+        match event:
+            case TextDelta():
+                yield Shown(player=self._feed.caption(event.text))
+            case AudioDelta():
+                self._pieces.append(event.waveform)
+                for value in self._feed.sound(event.waveform):
+                    yield Shown(player=value)
+            case Finished():
+                yield Shown(
+                    player=self._feed.ended(),
+                    recording=self._recording(),
+                    report=speech_report(event, self._seed, self._words),
+                )
+
+    def _recording(self) -> Audio | None:
+        if not self._pieces:
+            return None
+        return Audio(np.concatenate(self._pieces), self._sample_rate)
+
+
+class TranscriptView:
+    """Text that grows, then a report."""
+
+    def __init__(self, heard_s: float, words: Mapping[str, str]) -> None:
+        self._heard_s = heard_s
+        self._words = words
+        self._text = ""
+
+    def started(self) -> Shown:
+        """An empty page for the next transcript."""
+        return Shown(text="", report="")
+
+    def shown(self, event: Event) -> Iterator[Shown]:
+        """What changes with this event."""
+        match event:
+            case TextDelta():
+                self._text += event.text
+                yield Shown(text=self._text)
+            case Finished():
+                yield Shown(report=transcript_report(event, self._heard_s, self._words))
+
+
+def speech_report(finished: Finished, seed: int, words: Mapping[str, str]) -> str:
+    """One line of figures about a spoken answer, as HTML."""
+    timings = finished.timings
+    figures = [
+        (words["report_first_sound"], _seconds(timings.first_audio_s), ""),
+        (words["report_rtf"], _plain(timings.rtf), words["report_rtf_info"]),
+        (words["report_audio"], _seconds(timings.audio_s), ""),
+        (words["report_tokens"], str(finished.audio_tokens), ""),
+        (words["report_seed"], str(seed), ""),
+    ]
+    return _figures(figures, finished, words)
+
+
+def transcript_report(finished: Finished, heard_s: float, words: Mapping[str, str]) -> str:
+    """One line of figures about a transcript, as HTML."""
+    timings = finished.timings
+    rtf = timings.total_s / heard_s if heard_s else None
+    figures = [
+        (words["report_first_text"], _seconds(timings.first_text_s), ""),
+        (words["report_rtf"], _plain(rtf), words["report_rtf_info"]),
+        (words["report_heard"], _seconds(heard_s), ""),
+        (words["report_tokens"], str(finished.text_tokens), ""),
+    ]
+    return _figures(figures, finished, words)
+
+
+def answer_facts(answer: Answer, seed: int) -> dict[str, object]:
+    """The figures of a whole answer for programs; seconds and token counts."""
+    finished = answer.finished
+    return {
+        "text": answer.text,
+        "audio_s": round(finished.timings.audio_s, 3),
+        "ttfa_s": _rounded(finished.timings.first_audio_s),
+        "rtf": _rounded(finished.timings.rtf),
+        "prompt_tokens": finished.prompt_tokens,
+        "text_tokens": finished.text_tokens,
+        "audio_tokens": finished.audio_tokens,
+        "reason": finished.reason,
+        "seed": seed,
+    }
+
+
+def header(capabilities: Capabilities, words: Mapping[str, str]) -> str:
+    """Title, checkpoint and its honest label, as HTML."""
+    chips = [
+        f"<b>{html.escape(capabilities.model)}</b>",
+        html.escape(words["status_device"].format(device=capabilities.device)),
+        html.escape(words["status_parameters"].format(count=short_count(capabilities.parameters))),
+        html.escape(words["status_rate"].format(rate=f"{capabilities.sample_rate / 1000:g}")),
+    ]
+    return (
+        f'<header class="head"><div class="head-title">{LOGO}<div><h1>{words["title"]}</h1>'
+        f"<p>{words['tagline']}</p></div></div>"
+        f'<ul class="head-status">{"".join(f"<li>{chip}</li>" for chip in chips)}</ul>'
+        f'<p class="head-label">{html.escape(capabilities.label)}</p></header>'
+    )
+
+
+def file_name(text: str) -> str:
+    """A download's name from the first words spoken: "Hello, you!" -> "hello-you.wav"."""
+    found = re.findall(r"\w+", text.lower())[:6]
+    return ("-".join(found)[:48] or "speech") + ".wav"
+
+
+def short_count(number: int) -> str:
+    """3_120_000 -> "3.1 M"."""
+    for size, unit in ((1e9, "B"), (1e6, "M"), (1e3, "k")):
+        if number >= size:
+            return f"{number / size:.1f} {unit}"
+    return str(number)
+
+
+LOGO = (
+    '<svg class="head-logo" viewBox="0 0 48 48" aria-hidden="true">'
+    '<rect width="48" height="48" rx="14"/>'
+    '<path d="M11 21v6M17.5 15.5v17M24 10v28M30.5 17v14M37 21.5v5"/></svg>'
+)
+
+
+def _figures(
+    figures: list[tuple[str, str, str]], finished: Finished, words: Mapping[str, str]
+) -> str:
+    items = "".join(
+        f'<li class="figure" title="{html.escape(info)}"><span>{html.escape(name)}</span> <b>{value}</b></li>'
+        for name, value, info in figures
+    )
+    if finished.reason == "length":
+        items += f'<li class="figures-warning">{html.escape(words["report_length"])}</li>'
+    return f'<ul class="figures">{items}</ul>'
+
+
+def _seconds(value: float | None) -> str:
+    return "–" if value is None else f"{value:.2f} s"
+
+
+def _plain(value: float | None) -> str:
+    return "–" if value is None else f"{value:.2f}"
+
+
+def _rounded(value: float | None) -> float | None:
+    return None if value is None else round(value, 4)

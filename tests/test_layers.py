@@ -1,0 +1,101 @@
+"""Dependencies point down. An import that points up is a design error, whatever it imports."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PACKAGE = "kimi_demo"
+
+# Which layer may import which, itself aside. A layer is a sub-package or a module of the package.
+VALUES = {"errors", "audio", "text", "messages", "events", "tasks", "metrics"}
+MAY_IMPORT = {
+    **{value: VALUES for value in VALUES},
+    "model": VALUES,
+    "engine": VALUES | {"model"},
+    "settings": {"errors"},
+    "ui": VALUES | {"engine", "settings"},
+    "cli": VALUES | {"engine", "settings"},
+    "nano": VALUES | {"model", "engine", "cli"},
+    "__main__": {"errors", "cli", "nano"},
+    "app": VALUES | {"engine", "settings", "ui"},
+    "__init__": VALUES,
+}
+# The page and the commands know engines by their interface; who computes is the factory's business.
+ENGINE_FOR_OTHERS = {"base", "factory", "scripted"}
+# Only these touch the network or serve pages.
+FORBIDDEN = {
+    "model": {"gradio", "soundfile", "httpx", "requests", "argparse", "torchaudio", "librosa"},
+    "engine": {"gradio", "soundfile", "argparse"},
+    "ui": {"torch", "transformers"},
+    "cli": {"torch", "transformers", "gradio"},
+    **{value: {"torch", "transformers", "gradio"} for value in VALUES},
+}
+
+
+def sources():
+    return [ROOT / "app.py", *sorted((ROOT / PACKAGE).rglob("*.py"))]
+
+
+def layer_of(path):
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    return parts[0] if len(parts) == 1 else parts[1]
+
+
+def imported_modules(path):
+    """Absolute names of all that a file imports, also inside functions."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: imports are absolute"
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def imported_layers(path):
+    for name in imported_modules(path):
+        if name.split(".")[0] == PACKAGE:
+            yield (*name.split(".")[1:], "")[:2]
+
+
+@pytest.mark.parametrize("path", sources(), ids=lambda p: str(p.relative_to(ROOT)))
+def test_imports_point_down(path):
+    layer = layer_of(path)
+    assert layer in MAY_IMPORT, f"{layer} has no place among the layers yet"
+    for imported, inner in imported_layers(path):
+        assert imported == layer or imported in MAY_IMPORT[layer], f"{layer} imports {imported}"
+        if imported == "engine" != layer and inner:
+            assert inner in ENGINE_FOR_OTHERS, f"{layer} imports engine.{inner}"
+
+
+@pytest.mark.parametrize("path", sources(), ids=lambda p: str(p.relative_to(ROOT)))
+def test_layers_stay_free_of_foreign_matter(path):
+    tops = {name.split(".")[0] for name in imported_modules(path)}
+    assert not tops & FORBIDDEN.get(layer_of(path), set())
+
+
+def test_an_upward_arrow_is_seen(tmp_path, monkeypatch):
+    upward = tmp_path / PACKAGE / "model" / "wrong.py"
+    upward.parent.mkdir(parents=True)
+    upward.write_text("def f():\n    from kimi_demo.ui import build_ui\n", encoding="utf-8")
+    monkeypatch.setattr(sys.modules[__name__], "ROOT", tmp_path)
+    with pytest.raises(AssertionError, match="model imports ui"):
+        test_imports_point_down(upward)
+
+
+@pytest.mark.parametrize("module", ["kimi_demo.ui", "kimi_demo.tasks", "kimi_demo.engine.scripted"])
+def test_the_page_does_without_torch(module):
+    program = f"import sys, {module}; sys.exit('torch' in sys.modules)"
+    run = subprocess.run([sys.executable, "-c", program], cwd=ROOT, check=False)
+    assert run.returncode == 0
+
+
+def test_every_requirement_is_used():
+    imported = {name.split(".")[0] for path in sources() for name in imported_modules(path)}
+    lines = (ROOT / "requirements.txt").read_text(encoding="utf-8").splitlines()
+    names = {line.split(">")[0].strip() for line in lines if line and not line.startswith("#")}
+    modules = {"pyyaml": "yaml"}
+    assert {modules.get(name, name) for name in names} <= imported

@@ -1,0 +1,66 @@
+"""The endpoints, called as other programs call them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import soundfile
+from gradio_client import Client, handle_file
+from gradio_client.exceptions import AppError
+
+HEARD = "the cat sleeps under the green tree"
+
+
+@pytest.fixture(scope="module")
+def client(site: Any) -> Iterator[Client]:
+    connected = Client(site.url, verbose=False, analytics_enabled=False)
+    yield connected
+    connected.close()
+
+
+def test_only_the_documented_endpoints_are_public(client: Client):
+    endpoints = client.view_api(return_format="dict")["named_endpoints"]
+    assert set(endpoints) == {"/speak", "/transcribe"}
+    assert "24 kHz WAV" in endpoints["/speak"]["description"]
+    names = [parameter["parameter_name"] for parameter in endpoints["/speak"]["parameters"]]
+    assert names == ["text", "seed", "temperature", "top_k"]
+
+
+def test_speak_returns_a_wav_and_its_figures(client: Client, site: Any):
+    path, facts = client.predict("Hello there.", seed=5, temperature=0, api_name="/speak")
+    sound = soundfile.info(path)
+    assert (sound.samplerate, sound.channels, sound.duration) == (24_000, 1, 2.0)
+    assert (facts["seed"], facts["audio_s"], facts["audio_tokens"]) == (5, 2.0, 25)
+    assert site.engine.requests[-1].sampling.audio.temperature == 0
+
+
+def test_transcribe_returns_text(client: Client, speech_wav: Path):
+    text = client.predict(handle_file(str(speech_wav)), language="en", api_name="/transcribe")
+    assert text == HEARD
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"text": ""}, "nothing to say"),
+        ({"text": "hello", "seed": -1}, "seed"),
+        ({"text": "engine failure"}, "out of memory"),
+        ({"text": "crash"}, "Please try again"),
+    ],
+)
+def test_errors_reach_the_caller_as_sentences(
+    client: Client, arguments: dict[str, Any], message: str
+):
+    with pytest.raises(AppError, match=message) as raised:
+        client.predict(**arguments, api_name="/speak")
+    assert "secret" not in str(raised.value)
+
+
+def test_an_unreadable_file_is_refused(client: Client, tmp_path: Path):
+    corrupt = tmp_path / "corrupt.mp3"
+    corrupt.write_bytes(b"not a sound")
+    with pytest.raises(AppError, match="cannot be read"):
+        client.predict(handle_file(str(corrupt)), api_name="/transcribe")

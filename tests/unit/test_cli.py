@@ -1,0 +1,218 @@
+"""The commands, from their arguments to files, lines and exit codes; the engine plays a script."""
+
+import argparse
+import importlib
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import soundfile
+
+from kimi_demo.__main__ import COMMANDS, TRAINING, main
+from kimi_demo.engine.base import Capabilities
+from kimi_demo.engine.scripted import ScriptedEngine
+from kimi_demo.errors import CheckpointError
+from kimi_demo.events import AudioDelta, Finished, Started, TextDelta, Timings
+from kimi_demo.tasks import TaskTable
+
+RATE = 24_000
+SOUND = np.sin(np.arange(RATE // 2) / 20).astype(np.float32) * 0.5
+
+
+def speak_or_write(request):
+    """Half a second of sound for speech; "ni hao 你好" for a transcription."""
+    spoken = request.output == "both"
+    timings = Timings(0.05, 0.25 if spoken else None, 0.4, 0.5 if spoken else 0.0)
+    if spoken and "silence" in request.messages[0].parts[0].text:
+        return [Started(4), Finished("stop", 4, 0, 0, timings)]
+    answer = AudioDelta(SOUND, RATE) if spoken else TextDelta("ni hao 你好")
+    return [Started(11), answer, Finished("stop", 11, 2, 6 if spoken else 0, timings)]
+
+
+@pytest.fixture
+def engine(monkeypatch):
+    """Stands behind the factory; its `chosen` tells which model a command asked for."""
+    tasks = TaskTable(max_text_chars=100)
+    scripted = ScriptedEngine(speak_or_write, Capabilities("nano", "", "cpu", 0, RATE, tasks=tasks))
+    scripted.chosen = None
+
+    def create_engine(model, device):
+        if model == "unknown":
+            raise CheckpointError("there is no model named unknown")
+        scripted.chosen = (model, device)
+        return scripted
+
+    monkeypatch.setattr("kimi_demo.engine.factory.create_engine", create_engine)
+    return scripted
+
+
+@pytest.fixture
+def recording(tmp_path):
+    path = tmp_path / "recording.wav"
+    soundfile.write(path, np.tile(SOUND, 4), RATE)
+    return path
+
+
+def json_lines(capsys):
+    return [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+
+
+def test_say_writes_the_sound_and_says_how_long_it_took(engine, tmp_path, capsys):
+    out = tmp_path / "new" / "out.wav"
+    assert main(["say", "Hello there.", "-o", str(out), "--seed", "3"]) == 0
+    samples, rate = soundfile.read(out, dtype="float32")
+    assert rate == RATE
+    assert np.abs(samples - SOUND).max() < 1e-4
+    (request,) = engine.requests
+    assert request.seed == 3
+    assert request.messages[0].parts[0].text.endswith("Hello there.")
+    assert engine.chosen == ("nano", "auto")
+    assert "0.25 s" in capsys.readouterr().out
+
+
+def test_say_prints_one_json_object(engine, tmp_path, capsys):
+    out = tmp_path / "out.wav"
+    assert main(["say", "你好", "-o", str(out), "--json", "--model", "m", "--device", "cpu"]) == 0
+    (result,) = json_lines(capsys)
+    assert result == {
+        "text": "你好",
+        "file": str(out),
+        "audio_s": 0.5,
+        "ttfa_s": 0.25,
+        "rtf": 0.8,
+        "prompt_tokens": 11,
+        "text_tokens": 2,
+        "audio_tokens": 6,
+        "finish_reason": "stop",
+        "seed": 0,
+        "model": "nano",
+        "device": "cpu",
+    }
+    assert engine.chosen == ("m", "cpu")
+
+
+def test_say_speaks_every_line_of_a_file(engine, tmp_path, capsys):
+    lines = tmp_path / "lines.txt"
+    lines.write_text("\ufeffone\ntwo\n\nfour\n", encoding="utf-8")
+    assert main(["say", "--file", str(lines), "-o", str(tmp_path / "out"), "--json"]) == 0
+    results = json_lines(capsys)
+    assert [r["text"] for r in results] == ["one", "two", "four"]
+    names = sorted(path.name for path in (tmp_path / "out").iterdir())
+    assert names == ["1.wav", "2.wav", "4.wav"]  # the number of the line
+
+
+def test_a_line_that_cannot_be_spoken_does_not_stop_the_others(engine, tmp_path, capsys):
+    lines = tmp_path / "lines.txt"
+    lines.write_text("one\n...\nsilence\nfour\n", encoding="utf-8")
+    assert main(["say", "--file", str(lines), "-o", str(tmp_path / "out")]) == 2
+    complaints = capsys.readouterr().err.splitlines()
+    assert [c.split(":")[1].strip() for c in complaints] == ["line 2", "line 3"]
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {"1.wav", "4.wav"}
+
+
+def test_transcribe_prints_the_text(engine, recording, capsys):
+    assert main(["transcribe", str(recording), "--language", "zh"]) == 0
+    assert capsys.readouterr().out == "ni hao 你好\n"
+    instruction, heard = engine.requests[0].messages[0].parts
+    assert instruction.text == TaskTable().transcription_prompts["zh"]
+    assert heard.audio.duration_s == pytest.approx(2.0)
+
+
+def test_transcribe_prints_one_json_object_a_file(engine, recording, capsys):
+    assert main(["transcribe", str(recording), str(recording), "--json"]) == 0
+    results = json_lines(capsys)
+    assert len(results) == 2
+    assert results[0]["text"] == "ni hao 你好"
+    assert results[0]["file"] == str(recording)
+    assert (results[0]["audio_s"], results[0]["ttft_s"], results[0]["rtf"]) == (2.0, 0.05, 0.2)
+    assert results[0]["audio_tokens"] == 0
+
+
+def test_a_file_that_is_no_sound_does_not_stop_the_others(engine, recording, tmp_path, capsys):
+    broken = tmp_path / "broken.wav"
+    broken.write_bytes(b"no sound")
+    assert main(["transcribe", str(broken), str(recording)]) == 2
+    captured = capsys.readouterr()
+    assert captured.out == f"{recording}: ni hao 你好\n"
+    assert len(captured.err.splitlines()) == 1
+    assert "broken.wav" in captured.err
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["say", "", "-o", "OUT/x.wav"],
+        ["say", "...", "-o", "OUT/x.wav"],
+        ["say", "a" * 101, "-o", "OUT/x.wav"],
+        ["say", "silence", "-o", "OUT/x.wav"],
+        ["say", "hi", "-o", "OUT"],
+        ["say", "hi", "-o", "OUT/x.wav", "--model", "unknown"],
+        ["say", "--file", "OUT/missing.txt", "-o", "OUT"],
+        ["say", "--file", "OUT/empty.txt", "-o", "OUT"],
+        ["say", "--file", "OUT/binary.txt", "-o", "OUT"],
+        ["transcribe", "OUT/missing.wav"],
+        ["transcribe", "OUT/empty.txt"],
+        ["transcribe", "OUT/silent.wav"],
+        ["transcribe", "OUT/long.wav"],
+    ],
+)
+def test_bad_input_is_one_clear_line_and_exit_code_two(engine, tmp_path, capsys, arguments):
+    (tmp_path / "empty.txt").write_text("\n \n", encoding="utf-8")
+    (tmp_path / "binary.txt").write_bytes(b"\xff\xfe\x00\xd8")
+    soundfile.write(tmp_path / "silent.wav", np.zeros(RATE), RATE)
+    soundfile.write(tmp_path / "long.wav", np.tile(SOUND[:4000], 121 * 2), 4000 * 2)
+    placed = [argument.replace("OUT", str(tmp_path)) for argument in arguments]
+    assert main(placed) == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert len(captured.err.splitlines()) == 1
+    assert captured.err.startswith("error: ")
+    assert not (tmp_path / "x.wav").exists()
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        [],
+        ["sing"],
+        ["say", "-o", "x.wav"],
+        ["say", "hi"],
+        ["say", "hi", "--file", "x.txt", "-o", "x"],
+        ["say", "hi", "-o", "x.wav", "--seed", "many"],
+        ["transcribe"],
+        ["transcribe", "x.wav", "--language", "fr"],
+        ["train"],
+    ],
+)
+def test_wrong_arguments_explain_the_usage(arguments, capsys):
+    with pytest.raises(SystemExit) as ending:
+        main(arguments)
+    assert ending.value.code == 2
+    assert "usage: python -m kimi_demo" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("module", sorted({m for m, _ in [*COMMANDS.values(), *TRAINING.values()]}))
+def test_every_command_keeps_the_contract_of_commands(module):
+    command = importlib.import_module(module)
+    command.add_arguments(argparse.ArgumentParser())
+    assert callable(command.run)
+
+
+def test_a_missing_tool_is_named(monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "pocketsphinx", None)
+    for module in ("kimi_demo.nano.recognizer", "kimi_demo.nano.evaluate"):
+        monkeypatch.delitem(sys.modules, module, raising=False)
+    assert main(["evaluate"]) == 2
+    assert "needs the package pocketsphinx" in capsys.readouterr().err
+
+
+def test_help_imports_no_torch_and_no_engine():
+    program = (
+        "import sys; from kimi_demo.__main__ import main\n"
+        "try: main(['say', '--help'])\n"
+        "except SystemExit: pass\n"
+        "sys.exit(bool({'torch', 'gradio', 'kimi_demo.engine.factory'} & set(sys.modules)))"
+    )
+    assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0

@@ -1,0 +1,210 @@
+"""Text tokenizer and vocabulary: the published layout, round trips, what is never shown."""
+
+import base64
+import json
+
+import pytest
+
+from kimi_demo.errors import CheckpointError
+from kimi_demo.model.text_tokenizer import (
+    IncrementalDecoder,
+    TextTokenizer,
+    read_ranks,
+    write_ranks,
+)
+from kimi_demo.model.vocabulary import (
+    CONTROL_TOKENS,
+    Vocabulary,
+    published_special_tokens,
+)
+from kimi_demo.nano.phones import PHONES
+from kimi_demo.nano.train_text_tokenizer import TEXT_IDS, phone_token, train
+
+RANKS = {bytes([value]): value for value in range(256)} | {
+    b"th": 256,
+    b"the": 257,
+    b" the": 258,
+    "你".encode()[:2]: 259,
+    "你".encode(): 260,
+}
+AWKWARD_TEXTS = [
+    "",
+    "the other theatre",
+    "你好，Kimi。",
+    "🎙️ naïve café\r\n\ttab  spaces   ",
+    "<|im_kimia_user_msg_start|><|im_msg_end|>[BOS]",
+    "\x00\x7f\u200b",
+]
+
+
+@pytest.fixture
+def tokenizer():
+    return TextTokenizer(RANKS, published_special_tokens())
+
+
+def test_the_published_layout_has_the_published_ids():
+    assert Vocabulary.published(151_643) == Vocabulary(
+        user_start=151_670,
+        assistant_start=151_671,
+        msg_end=151_645,
+        media_begin=151_661,
+        media_end=151_663,
+        text_blank=151_666,
+        text_eos=151_667,
+        speech_ct=151_675,
+        speech_ctd=151_676,
+        pad=152_063,
+        token_offset=152_064,
+    )
+    names = published_special_tokens()
+    assert len(names) == len(set(names)) == 421
+    assert names[:5] == (
+        "[BOS]",
+        "[EOS]",
+        "<|im_msg_end|>",
+        "<|im_user_msg_start|>",
+        "<|im_assistant_msg_start|>",
+    )
+    assert names[9] == "[EOT]"
+    # The numbering of the reserve must come out as published after every named token.
+    places = {"4": 10, "12": 19, "13": 21, "15": 25, "17": 29, "19": 31, "20": 34, "406": 420}
+    assert {n: names.index(f"<|reserved_token_{n}|>") for n in places} == places
+
+
+def test_a_vocabulary_is_read_from_a_table_of_names(tmp_path):
+    ids = {name: 10 + n for n, name in enumerate(CONTROL_TOKENS.values())}
+    path = tmp_path / "special_tokens.json"
+    table = {"special_tokens": ids, "pad_id": 99, "kimia_token_offset": 100}
+    path.write_text(json.dumps(table), encoding="utf-8")
+    vocabulary = Vocabulary.from_file(path)
+    for attribute, name in CONTROL_TOKENS.items():
+        assert getattr(vocabulary, attribute) == ids[name]
+    assert (vocabulary.pad, vocabulary.token_offset) == (99, 100)
+
+
+def test_a_vocabulary_without_a_control_token_is_refused():
+    ids = {name: n for n, name in enumerate(CONTROL_TOKENS.values())}
+    with pytest.raises(CheckpointError, match="media_begin"):
+        Vocabulary.from_names({k: v for k, v in ids.items() if "media_begin" not in k}, 100, 99)
+    with pytest.raises(CheckpointError, match="below the first audio code"):
+        Vocabulary.from_names(ids, token_offset=len(ids) - 1, pad=0)
+    with pytest.raises(CheckpointError, match="pad"):
+        Vocabulary.from_names(ids, token_offset=100, pad=100)
+
+
+def test_codes_and_audio_ids_are_inverse():
+    vocabulary = Vocabulary.published(300)
+    assert vocabulary.audio_id(0) == vocabulary.token_offset
+    assert vocabulary.audio_code(vocabulary.audio_id(7)) == 7
+    assert vocabulary.is_audio(vocabulary.audio_id(0))
+    assert not vocabulary.is_audio(vocabulary.pad)
+
+
+@pytest.mark.parametrize("text", AWKWARD_TEXTS)
+def test_text_survives_the_round_trip(tokenizer, text):
+    assert tokenizer.decode(tokenizer.encode(text)) == text
+
+
+def test_merges_are_applied_within_pieces(tokenizer):
+    assert tokenizer.encode("the the") == [257, 258]
+    assert tokenizer.encode("你") == [260]
+
+
+def test_markers_in_text_stay_text(tokenizer):
+    ids = [token for name in published_special_tokens() for token in tokenizer.encode(name)]
+    assert max(ids) < tokenizer.base_tokens
+
+
+def test_half_a_surrogate_pair_becomes_a_replacement_character(tokenizer):
+    assert tokenizer.decode(tokenizer.encode("a\ud83dz")) == "a\ufffdz"
+
+
+def test_what_is_no_text_is_not_shown(tokenizer):
+    special = tokenizer.special_ids["<|im_kimia_text_eos|>"]
+    unknown = [-1, tokenizer.base_tokens + 421, 2**40]
+    assert tokenizer.decode([ord("a"), special, *unknown, ord("b")]) == "ab"
+    assert tokenizer.decode(range(tokenizer.base_tokens, tokenizer.base_tokens + 1000)) == ""
+
+
+@pytest.mark.parametrize("text", AWKWARD_TEXTS)
+def test_the_incremental_decoder_never_splits_a_character(tokenizer, text):
+    decoder = IncrementalDecoder(tokenizer)
+    pieces = [decoder.push(byte) for byte in text.encode()]  # byte b has id b here
+    assert "\ufffd" not in "".join(pieces)
+    assert "".join(pieces) + decoder.flush() == text
+    assert sum(map(bool, pieces)) == len(text)
+
+
+def test_the_incremental_decoder_ignores_special_ids_inside_a_character(tokenizer):
+    decoder = IncrementalDecoder(tokenizer)
+    first, *rest = "好".encode()
+    special = tokenizer.special_ids["<|im_kimia_text_blank|>"]
+    assert [decoder.push(t) for t in (first, special, *rest)] == ["", "", "", "好"]
+
+
+def test_the_incremental_decoder_says_what_the_whole_decoder_says_of_broken_bytes(tokenizer):
+    broken = [ord("a"), 0xE4, 0xBD, ord("b"), 0xFF, 0xF0, 0x9F]
+    decoder = IncrementalDecoder(tokenizer)
+    streamed = "".join(map(decoder.push, broken)) + decoder.flush()
+    assert streamed == tokenizer.decode(broken)
+    assert streamed.endswith("\ufffd")
+    assert decoder.flush() == ""
+
+
+def test_ranks_are_written_as_they_are_read(tmp_path):
+    path = tmp_path / "tiktoken.model"
+    write_ranks(path, RANKS)
+    assert read_ranks(path) == RANKS
+    assert path.read_text().splitlines()[257] == f"{base64.b64encode(b'the').decode()} 257"
+
+
+def test_a_folder_without_names_has_those_of_the_release(tmp_path):
+    write_ranks(tmp_path / "tiktoken.model", RANKS)
+    expected = {name: len(RANKS) + n for n, name in enumerate(published_special_tokens())}
+    assert TextTokenizer.load(tmp_path).special_ids == expected
+    (tmp_path / "tokenizer_config.json").write_text('{"model_max_length": 1}', encoding="utf-8")
+    assert TextTokenizer.load(tmp_path).special_ids == expected
+    (tmp_path / "tokenizer_config.json").write_text(
+        '{"special_tokens": ["<|a|>", "<|b|>"]}', encoding="utf-8"
+    )
+    named = {"<|a|>": len(RANKS), "<|b|>": len(RANKS) + 1}
+    assert TextTokenizer.load(tmp_path).special_ids == named
+
+
+@pytest.mark.parametrize("content", [None, "YQ== 0\n", "not base64! 1\n", "YQ==\n", "YQ== x\n"])
+def test_broken_ranks_are_refused(tmp_path, content):
+    if content is not None:
+        (tmp_path / "tiktoken.model").write_text(content, encoding="utf-8")
+    with pytest.raises(CheckpointError, match=r"tiktoken\.model"):
+        TextTokenizer.load(tmp_path)
+
+
+def test_ranks_with_a_hole_are_refused():
+    with pytest.raises(CheckpointError, match="ranks"):
+        TextTokenizer({**RANKS, b"hole": 999})
+
+
+def test_training_is_deterministic_and_learns_the_words_of_its_texts(tmp_path):
+    texts = ["the weather is fine today.", "is the weather fine?", "where is the cat?"] * 5
+    tokenizer = train(texts, 60, tmp_path / "a")
+    train(texts, 60, tmp_path / "b")
+    for name in ("tiktoken.model", "tokenizer_config.json"):
+        assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
+    assert len(tokenizer.encode("the weather")) == 2
+    assert [tokenizer.decode(tokenizer.encode(text)) for text in AWKWARD_TEXTS] == AWKWARD_TEXTS
+
+
+def test_a_trained_tokenizer_names_control_tokens_and_hides_phones(tmp_path):
+    tokenizer = train(["hello there"], 5, tmp_path)
+    pad = TEXT_IDS - 1
+    vocabulary = Vocabulary.from_names(tokenizer.special_ids, TEXT_IDS, pad)
+    assert vocabulary.text_blank == tokenizer.special_ids["<|im_kimia_text_blank|>"]
+    phones = [tokenizer.special_ids[phone_token(phone)] for phone in PHONES]
+    assert len(set(phones)) == len(PHONES)
+    assert max(phones) < pad
+    assert tokenizer.decode([*phones, ord("a")]) == "a"
+
+
+def test_more_merges_than_there_is_room_for_are_refused(tmp_path):
+    with pytest.raises(ValueError, match="room"):
+        train(["hello"], TEXT_IDS, tmp_path)
