@@ -62,7 +62,13 @@ def _parser(environ: Mapping[str, str]) -> argparse.ArgumentParser:
     add("--host", "GRADIO_SERVER_NAME", base.host, help="address to listen on")
     add("--port", "GRADIO_SERVER_PORT", base.port, type=_port, help="port; else a free one")
     add("--root-path", "GRADIO_ROOT_PATH", base.root_path, help="path behind a reverse proxy")
-    add("--ui-language", "KIMI_UI_LANGUAGE", base.ui_language, type=_language, help="auto, en, zh-CN")
+    add(
+        "--ui-language",
+        "KIMI_UI_LANGUAGE",
+        base.ui_language,
+        type=_language,
+        help="auto, en, zh-CN",
+    )
     add("--max-queue", "KIMI_MAX_QUEUE", base.max_queue, type=_positive, help="waiting visitors")
     parser.add_argument(
         "--share",

@@ -144,8 +144,8 @@ def task_table() -> TaskTable:
 
 # How the embedded detokenizer streams: small first chunk, few steps, little look-ahead.
 STREAMING = {
-    "first_chunk_tokens": 8,
-    "chunk_tokens": 16,
+    "first_chunk_tokens": 10,
+    "chunk_tokens": 12,
     "look_ahead_tokens": 4,
     "ode_grid_points": 8,
     "max_cache_frames": 240,

@@ -18,6 +18,7 @@ from fractions import Fraction
 import numpy as np
 from scipy.signal import resample_poly
 
+from kimi_demo.errors import KimiError
 from kimi_demo.nano.phones import PAUSE, phones_of_mnemonic
 
 logger = logging.getLogger(__name__)
@@ -30,7 +31,7 @@ FLITE_VOICES = ("slt", "rms", "awb", "kal")
 INSTALL_HINT = "to install it: apt-get install libflite1 libespeak-ng1 espeak-ng-data"
 
 
-class SynthesizerUnavailableError(RuntimeError):
+class SynthesizerUnavailableError(KimiError):
     """A synthesiser's shared library, or one of its voices, is not on this machine."""
 
 

@@ -9,7 +9,6 @@ import gradio as gr
 from kimi_demo.engine.base import Capabilities, Engine
 from kimi_demo.settings import Settings
 from kimi_demo.ui.i18n import EN, ZH, browser_translations, dictionaries, tr
-from kimi_demo.ui.player import STATIC
 from kimi_demo.ui.speech import SpeechTab
 from kimi_demo.ui.theme import css, theme
 from kimi_demo.ui.transcribe import TranscribeTab
@@ -47,7 +46,6 @@ def build_ui(engine: Engine, ui_language: str = "auto") -> gr.Blocks:
                 SpeechTab(engine, words)
             with gr.Tab(tr("tab_transcribe"), id="transcribe"):
                 TranscribeTab(engine, words)
-        page.load(None, js=(STATIC / "page.js").read_text(encoding="utf-8"))
     return page
 
 

@@ -44,8 +44,8 @@ EN: dict[str, str] = {
     "transcript_placeholder": "Words appear here while they are heard.",
     "microphone_note": "The microphone needs a secure page: open it at localhost or over https. "
     "Uploading a file works here too.",
-    "audio_note": "A recording is transcribed as soon as you stop it. Files: wav, flac, ogg, opus or "
-    "mp3, up to {seconds} s. Nothing is kept beyond an hour.",
+    "audio_note": "A recording is transcribed as soon as you stop it. Files: wav, flac, ogg, opus "
+    "or mp3, up to {seconds} s. Nothing is kept beyond an hour.",
     "report_first_sound": "first sound",
     "report_first_text": "first word",
     "report_rtf": "RTF",
@@ -163,9 +163,7 @@ def browser_translations(words: Mapping[str, dict[str, str]]) -> gr.I18n:
     return gr.I18n(en=words["en"], **dict.fromkeys(MANDARIN_LOCALES, words["zh-CN"]))
 
 
-def words_for(
-    words: Mapping[str, dict[str, str]], request: gr.Request | None
-) -> dict[str, str]:
+def words_for(words: Mapping[str, dict[str, str]], request: gr.Request | None) -> dict[str, str]:
     """The visitor's dictionary, by the first language that the browser asks for."""
     accepted = (request.headers.get("accept-language") or "") if request else ""
     return words["zh-CN" if accepted.strip().lower().startswith("zh") else "en"]

@@ -40,7 +40,7 @@ def live_player(name: str, sample_rate: int, words: Mapping[str, dict[str, str]]
 
 
 def begin_js(name: str) -> str:
-    """For `js=` of the event that starts a run: opens the loudspeaker inside the visitor's gesture."""
+    """For `js=` of the event that starts a run: opens the loudspeaker within the gesture."""
     return f"(...inputs) => {{ window.kimiPlayers?.{name}?.begin(); return inputs; }}"
 
 

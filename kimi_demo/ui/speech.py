@@ -93,8 +93,12 @@ class SpeechTab:
             )
             self.random_seed = gr.Checkbox(False, label=tr("random_seed"), min_width=160)
         self.temperature = gr.Slider(
-            0.0, 1.5, self._defaults.temperature, step=0.05,
-            label=tr("temperature"), info=tr("temperature_info"),
+            0.0,
+            1.5,
+            self._defaults.temperature,
+            step=0.05,
+            label=tr("temperature"),
+            info=tr("temperature_info"),
         )
         self.top_k = gr.Slider(
             0, 100, self._defaults.top_k, step=1, label=tr("top_k"), info=tr("top_k_info")
@@ -119,7 +123,12 @@ class SpeechTab:
             self._run,
             inputs=choices,
             outputs=[
-                self.player, self.report, self.recording, self.seed, self.generate, self.stop,
+                self.player,
+                self.report,
+                self.recording,
+                self.seed,
+                self.generate,
+                self.stop,
             ],
             js=begin_js(PLAYER),
             show_progress="minimal",

@@ -20,6 +20,12 @@ from kimi_demo.ui.i18n import tr, words_for
 from kimi_demo.ui.speech import ENGINE_QUEUE, Updates, Words
 from kimi_demo.ui.view import Shown, TranscriptView
 
+# Run by the browser when the tab is first shown.
+HIDE_WHERE_SECURE = 'element.style.display = window.isSecureContext ? "none" : "";'
+ANNOUNCE_TRANSCRIPT = """
+document.querySelector("#transcript textarea")?.setAttribute("aria-live", "polite");
+"""
+
 LANGUAGE_NAMES = {"en": "English", "zh": "中文"}
 
 
@@ -56,7 +62,12 @@ class TranscribeTab:
             label=tr("audio_in"),
             elem_id="transcribe-audio",
         )
-        gr.HTML(tr("microphone_note"), elem_id="microphone-note", elem_classes="note warning")
+        gr.HTML(
+            tr("microphone_note"),
+            js_on_load=HIDE_WHERE_SECURE,
+            elem_id="microphone-note",
+            elem_classes="note warning",
+        )
         self.language = gr.Radio(
             [(tr("language_auto"), ""), *self._languages()],
             value="",
@@ -67,7 +78,9 @@ class TranscribeTab:
             self.transcribe_button = gr.Button(
                 tr("transcribe"), variant="primary", min_width=120, elem_id="transcribe-start"
             )
-            self.stop = gr.Button(tr("stop"), interactive=False, min_width=90, elem_id="transcribe-stop")
+            self.stop = gr.Button(
+                tr("stop"), interactive=False, min_width=90, elem_id="transcribe-stop"
+            )
             self.clear = gr.Button(tr("clear"), min_width=90, elem_id="transcribe-clear")
         found = sounds()
         if found:
@@ -88,7 +101,7 @@ class TranscribeTab:
             buttons=["copy"],
             elem_id="transcript",
         )
-        self.report = gr.HTML(elem_id="transcribe-report")
+        self.report = gr.HTML(js_on_load=ANNOUNCE_TRANSCRIPT, elem_id="transcribe-report")
 
     def _connect(self) -> None:
         shown = [self.transcript, self.report, self.transcribe_button, self.stop]

@@ -170,7 +170,7 @@ def _figures(
     figures: list[tuple[str, str, str]], finished: Finished, words: Mapping[str, str]
 ) -> str:
     items = "".join(
-        f'<li class="figure" title="{html.escape(info)}"><span>{html.escape(name)}</span> <b>{value}</b></li>'
+        f'<li class="figure" title="{html.escape(info)}">{html.escape(name)} <b>{value}</b></li>'
         for name, value, info in figures
     )
     if finished.reason == "length":

@@ -15,7 +15,15 @@ from typing import Any
 
 import numpy as np
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Error, Locator, Page, expect, sync_playwright
+from playwright.sync_api import (
+    Browser,
+    BrowserContext,
+    Error,
+    Locator,
+    Page,
+    expect,
+    sync_playwright,
+)
 
 from kimi_demo.audio import Audio
 from kimi_demo.engine.base import Capabilities, Engine
@@ -50,7 +58,8 @@ BROWSER_FLAGS = [
 
 def tone(seconds: float, frequency_hz: float = 330.0, rate: int = RATE) -> np.ndarray:
     """(T,) float32 sine at half scale."""
-    return 0.5 * np.sin(2 * np.pi * frequency_hz * np.arange(int(seconds * rate)) / rate).astype("f4")
+    cycles = np.arange(int(seconds * rate)) * frequency_hz / rate
+    return (0.5 * np.sin(2 * np.pi * cycles)).astype(np.float32)
 
 
 def script(request: Request) -> list[Event]:
@@ -66,7 +75,7 @@ def script(request: Request) -> list[Event]:
         return [Started(20), *deltas, finished(text_tokens=len(words), audio_s=0.0)]
     if "burst" in prompt:
         return [Started(20), AudioDelta(tone(6.0), RATE), finished(0, 6.0)]
-    seconds = 20.0 if "long story" in prompt else 2.0
+    seconds = 60.0 if "long story" in prompt else 2.0
     first, rest = np.split(tone(seconds), [int(FIRST_S * RATE)])
     pieces = [first, *rest.reshape(-1, int(DELTA_S * RATE))]
     spoken: list[Event] = [Started(20), TextDelta("spoken "), TextDelta("words")]
@@ -74,13 +83,14 @@ def script(request: Request) -> list[Event]:
 
 
 def finished(text_tokens: int, audio_s: float) -> Finished:
-    timings = Timings(first_text_s=0.1, first_audio_s=0.3, total_s=audio_s / 2 + 0.1, audio_s=audio_s)
+    timings = Timings(0.1, 0.3, total_s=audio_s / 2 + 0.1, audio_s=audio_s)
     return Finished("stop", 20, text_tokens, int(audio_s * 12.5), timings)
 
 
 def scripted_engine() -> ScriptedEngine:
     label = "Plays tones instead of speech, to try the page without a model."
-    return ScriptedEngine(script, Capabilities("scripted", label, "cpu", 1_234_567, RATE, ("en", "zh")), PAUSE_S)
+    capabilities = Capabilities("scripted", label, "cpu", 1_234_567, RATE, ("en", "zh"))
+    return ScriptedEngine(script, capabilities, PAUSE_S)
 
 
 @dataclass(frozen=True)

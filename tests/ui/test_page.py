@@ -68,7 +68,7 @@ def test_stop_silences_the_page_and_the_engine(visitor: Any, site: Any, eventual
     visitor.page.wait_for_timeout(500)
     later = visitor.stats()
     assert later["state"] == "stopped"
-    assert later["played"] == stopped["played"] < later["received"] < 20 * RATE
+    assert later["played"] == stopped["played"] < later["received"] < 60 * RATE
     assert eventually(lambda: site.engine.endings[-1:] == ["cancelled"])
     expect(visitor.page.locator("#speech-generate")).to_be_enabled()
     visitor.speak("Speak again.")
@@ -192,9 +192,7 @@ def test_a_recording_is_transcribed_when_it_stops(visitor: Any, site: Any):
     assert message.parts[1].audio.duration_s > 0.8
 
 
-def test_sounds_that_cannot_be_heard_are_explained(
-    visitor: Any, tmp_path: Path, speech_wav: Path
-):
+def test_sounds_that_cannot_be_heard_are_explained(visitor: Any, tmp_path: Path, speech_wav: Path):
     corrupt = tmp_path / "corrupt.wav"
     corrupt.write_bytes(b"RIFF" + bytes(40) + b"no sound at all")
     silent = tmp_path / "silent.wav"

@@ -66,7 +66,7 @@ def test_only_the_last_value_of_a_feed_is_the_end():
     values = [feed.started(), feed.caption("hel"), feed.caption("lo"), *feed.sound(noise(0.3))]
     assert not any(json.loads(value)["end"] for value in values)
     last = json.loads(feed.ended())
-    assert last["end"] and last["caption"] == "hello" and last["run"] == "run"
+    assert (last["end"], last["caption"], last["run"]) == (True, "hello", "run")
 
 
 def test_speech_view_ends_with_recording_and_figures():
@@ -82,7 +82,8 @@ def test_speech_view_ends_with_recording_and_figures():
 
 
 def test_speech_view_without_sound_offers_no_recording():
-    (last,) = SpeechView("run", 0, RATE, EN).shown(Finished("stop", 9, 0, 0, Timings(None, None, 1, 0)))
+    mute = Finished("stop", 9, 0, 0, Timings(None, None, 1.0, 0.0))
+    (last,) = SpeechView("run", 0, RATE, EN).shown(mute)
     assert last.recording is None
     assert "–" in last.report
 
@@ -139,7 +140,7 @@ def test_both_languages_have_the_same_keys_and_fields():
     assert EN.keys() == ZH.keys()
     for key, text in EN.items():
         assert ("{" in text) == ("{" in ZH[key]), key
-    assert all(EN.values()) and all(ZH.values())
+    assert all([*EN.values(), *ZH.values()])
 
 
 def test_a_fixed_language_serves_every_browser():

@@ -13,15 +13,6 @@ from kimi_demo.nano.training import Trainer, TrainingOptions, hidden_matrices, l
 OPTIONS = TrainingOptions(steps=12, warmup_steps=3, log_every_steps=1, bfloat16=False)
 
 
-@pytest.fixture(autouse=True)
-def _one_thread():
-    """Threads would cost more than such small matrices."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
 class Interrupted(Exception):
     """Stands for a kill between two steps."""
 

@@ -1,0 +1,120 @@
+"""The engine on the embedded checkpoint: what streams, what repeats, what a closed stream leaves."""
+
+import threading
+
+import numpy as np
+import pytest
+
+from kimi_demo.audio import OUTPUT_SAMPLE_RATE, Audio
+from kimi_demo.engine.factory import create_engine
+from kimi_demo.errors import AudioError, CheckpointError, EngineError, InputError, PromptError
+from kimi_demo.events import AudioDelta, Finished, Started, TextDelta, collect
+from kimi_demo.messages import Message, Request, TextPart
+
+SENTENCE = "What is the weather in Paris today?"
+
+
+@pytest.fixture(scope="module")
+def engine():
+    built = create_engine("nano", "cpu")
+    yield built
+    built.close()
+
+
+@pytest.fixture(scope="module")
+def tasks(engine):
+    return engine.capabilities.tasks
+
+
+@pytest.fixture(scope="module")
+def spoken(engine, tasks):
+    return collect(engine.stream(tasks.speech(SENTENCE, seed=1)))
+
+
+def test_events_come_in_order_and_sound_before_the_end(engine, tasks):
+    events = list(engine.stream(tasks.speech(SENTENCE, seed=1)))
+    assert isinstance(events[0], Started)
+    assert isinstance(events[-1], Finished)
+    assert sum(isinstance(event, AudioDelta) for event in events) > 1
+    timings = events[-1].timings
+    assert timings.first_audio_s < timings.total_s
+
+
+def test_speech_is_24_khz_within_range_and_as_long_as_its_codes(engine, spoken):
+    assert spoken.sample_rate == OUTPUT_SAMPLE_RATE
+    assert spoken.finished.reason == "stop"
+    assert len(spoken.waveform) == 1920 * spoken.finished.audio_tokens
+    assert np.abs(spoken.waveform).max() < 1.0
+    assert np.abs(spoken.waveform).max() > 0.05
+
+
+def test_the_same_seed_gives_the_same_speech(engine, tasks, spoken):
+    again = collect(engine.stream(tasks.speech(SENTENCE, seed=1)))
+    assert again.finished.audio_codes == spoken.finished.audio_codes
+    np.testing.assert_allclose(again.waveform, spoken.waveform, atol=1e-5)
+
+
+def test_phones_in_the_text_stream_are_not_displayed(spoken):
+    assert spoken.text == ""
+    assert spoken.finished.text_tokens > 0
+
+
+def test_it_writes_down_what_it_hears(engine, tasks, spoken):
+    heard = Audio(spoken.waveform, spoken.sample_rate)
+    events = list(engine.stream(tasks.transcription(heard)))
+    assert any(isinstance(event, TextDelta) for event in events)
+    assert not any(isinstance(event, AudioDelta) for event in events)
+    assert len(collect(events).text.split()) >= 3
+
+
+def test_a_closed_stream_frees_its_slot_and_its_thread(engine, tasks):
+    before = threading.active_count()
+    stream = engine.stream(tasks.speech(SENTENCE, seed=2))
+    while not isinstance(next(stream), AudioDelta):
+        pass
+    stream.close()
+    assert threading.active_count() == before
+    assert collect(engine.stream(tasks.speech("Hello.", seed=2))).finished.reason
+
+
+def test_max_new_tokens_ends_an_answer(engine, tasks):
+    request = tasks.speech(SENTENCE)
+    short = Request(request.messages, "both", request.sampling, 0, max_new_tokens=12)
+    answer = collect(engine.stream(short))
+    assert answer.finished.reason == "length"
+    assert answer.finished.audio_tokens <= 6
+
+
+@pytest.mark.parametrize("text", ["", "   ", "\U0001f600", "x" * 5000])
+def test_unspeakable_text_is_refused(tasks, text):
+    with pytest.raises(InputError):
+        tasks.speech(text)
+
+
+@pytest.mark.parametrize(
+    "waveform", [np.zeros(16_000), np.zeros(100), np.full(16_000 * 600, 0.1)]
+)
+def test_unusable_sounds_are_refused(tasks, waveform):
+    with pytest.raises(AudioError):
+        tasks.transcription(Audio(waveform.astype(np.float32), 16_000))
+
+
+def test_a_prompt_that_fills_the_model_is_refused_and_the_engine_lives_on(engine, tasks):
+    endless = Request((Message("user", (TextPart("hello " * 3000),)),), "both")
+    with pytest.raises(PromptError):
+        collect(engine.stream(endless))
+    assert collect(engine.stream(tasks.speech("Hello."))).finished.reason
+
+
+def test_unknown_checkpoints_and_devices_are_refused():
+    with pytest.raises(CheckpointError, match="no checkpoint"):
+        create_engine("no-such-model", "cpu")
+    with pytest.raises(CheckpointError, match="no device"):
+        create_engine("nano", "quantum")
+
+
+def test_a_closed_engine_says_so(tasks):
+    closed = create_engine("nano", "cpu")
+    closed.close()
+    with pytest.raises(EngineError, match="closed"):
+        collect(closed.stream(tasks.speech("Hello.")))
