@@ -28,7 +28,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
 TRAINING: Mapping[str, tuple[str, str]] = {
     "corpus": ("kimi_demo.nano.corpus", "make the training speech (needs flite and espeak-ng)"),
     "features": ("kimi_demo.nano.features", "compute what training reads of a corpus"),
-    "generate-mels": ("kimi_demo.nano.generate_mels", "make mels for the last phase of the vocoder"),
+    "generate-mels": ("kimi_demo.nano.generate_mels", "make mels for the vocoder to learn from"),
     "encode": ("kimi_demo.nano.encode", "add codes and acoustic features of frozen encoders"),
     "text-tokenizer": ("kimi_demo.nano.train_text_tokenizer", "learn the text tokenizer"),
     "speech-tokenizer": ("kimi_demo.nano.train_speech_tokenizer", "learn the semantic tokens"),

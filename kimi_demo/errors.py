@@ -1,12 +1,12 @@
 """What can go wrong, as a tree. A message says what happened and what to do.
 
-    KimiError
-    ├── InputError          the caller's input; nothing was computed
-    │   ├── AudioError      a sound that is empty, silent, too long or unreadable
-    │   └── PromptError     messages that form no prompt
-    ├── CheckpointError     files that are missing, surplus, of the wrong shape or unknown
-    └── EngineError         the engine itself failed or is closed
-        └── EngineBusy      too many requests at once; try again
+KimiError
+├── InputError          the caller's input; nothing was computed
+│   ├── AudioError      a sound that is empty, silent, too long or unreadable
+│   └── PromptError     messages that form no prompt
+├── CheckpointError     files that are missing, surplus, of the wrong shape or unknown
+└── EngineError         the engine itself failed or is closed
+    └── EngineBusy      too many requests at once; try again
 """
 
 from __future__ import annotations

@@ -1,4 +1,6 @@
-"""What comes out: a stream of typed events, and the whole answer as its fold. Pure values, no torch."""
+"""What comes out: a stream of typed events, and the whole answer as its fold. Pure values, no
+torch.
+"""
 
 from __future__ import annotations
 
@@ -46,7 +48,7 @@ class Timings:
 
     @property
     def rtf(self) -> float | None:
-        """Real-time factor: compute seconds per second of sound; below 1 is faster than real time."""
+        """Real-time factor: compute seconds per second of sound; below 1 keeps up with playback."""
         return self.total_s / self.audio_s if self.audio_s else None
 
 

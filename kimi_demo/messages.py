@@ -64,9 +64,7 @@ class Sampling:
     """Both streams; the defaults are the published ones (infer.py of the reference)."""
 
     text: StreamSampling = StreamSampling()
-    audio: StreamSampling = StreamSampling(
-        temperature=0.8, top_k=10, repetition_window_tokens=64
-    )
+    audio: StreamSampling = StreamSampling(temperature=0.8, top_k=10, repetition_window_tokens=64)
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """The task table: which words, output kind and sampling each task uses, and how a request is built.
 
-The defaults are the published prompts; a checkpoint may bring its own table (tasks.json), for example
-because it was trained on shorter ones.
+The defaults are the published prompts; a checkpoint may bring its own table (tasks.json), for
+example because it was trained on shorter ones.
 """
 
 from __future__ import annotations
@@ -60,9 +60,7 @@ class TaskTable:
                 values[name] = Sampling(**{k: StreamSampling(**v) for k, v in streams.items()})
         return cls(**values)
 
-    def speech(
-        self, text: str, sampling: Sampling | None = None, seed: int = 0
-    ) -> Request:
+    def speech(self, text: str, sampling: Sampling | None = None, seed: int = 0) -> Request:
         """Text to speech.
 
         Raises: InputError if the text is empty, too long or has nothing that can be spoken.

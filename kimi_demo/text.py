@@ -8,7 +8,14 @@ from collections.abc import Callable
 
 from num2words import num2words
 
-_SYMBOLS = {"&": " and ", "%": " percent ", "+": " plus ", "=": " equals ", "@": " at ", "°": " degrees "}
+_SYMBOLS = {
+    "&": " and ",
+    "%": " percent ",
+    "+": " plus ",
+    "=": " equals ",
+    "@": " at ",
+    "°": " degrees ",
+}
 _CLOCK = re.compile(r"\b([01]?\d|2[0-3]):([0-5]\d)\b")
 _ORDINAL = re.compile(r"\b(\d+)(?:st|nd|rd|th)\b")
 _NUMBER = re.compile(r"\d+(?:\.\d+)?")
@@ -23,7 +30,9 @@ def unchanged(text: str) -> str:
 
 
 def spoken_english(text: str) -> str:
-    """Lower-case words without digits or symbols: "It's 7:30, 20°!" -> "it's seven thirty, twenty degrees!"."""
+    """Lower-case words without digits or symbols: "It's 7:30, 20°!" -> "it's seven thirty, twenty
+    degrees!".
+    """
     plain = unicodedata.normalize("NFKD", text.replace("’", "'")).lower()
     plain = "".join(c for c in plain if not unicodedata.combining(c))
     plain = _THOUSANDS.sub("", plain)

@@ -119,9 +119,7 @@ class LocalEngine:
 class _Answer:
     """The answer in the making: turns steps into events and keeps count."""
 
-    def __init__(
-        self, checkpoint: Checkpoint, request: Request, noise: int | NoiseSource
-    ) -> None:
+    def __init__(self, checkpoint: Checkpoint, request: Request, noise: int | NoiseSource) -> None:
         self._started = time.perf_counter()
         self._vocabulary = checkpoint.vocabulary
         self._sample_rate = checkpoint.detokenizer.sample_rate_hz

@@ -15,9 +15,7 @@ Script = Sequence[Event] | Callable[[Request], Sequence[Event]]
 class ScriptedEngine:
     """Yields the scripted events, `pause_s` apart; remembers requests and how each stream ended."""
 
-    def __init__(
-        self, script: Script, capabilities: Capabilities, pause_s: float = 0.0
-    ) -> None:
+    def __init__(self, script: Script, capabilities: Capabilities, pause_s: float = 0.0) -> None:
         self._script = script
         self._capabilities = capabilities
         self._pause_s = pause_s

@@ -1,11 +1,11 @@
 """Finds a checkpoint's folder and fills the model's parts from it, in the published layout:
 
-    config.json, model*.safetensors (+ index), tiktoken.model, tokenizer_config.json
-    whisper-large-v3/    config.json, model.safetensors
-    speech_tokenizer/    config.json, preprocessor_config.json, model.safetensors
-    audio_detokenizer/   config.yaml, model.safetensors
-    vocoder/             config.json, model.safetensors
-    tasks.json, checkpoint.json    optional: prompts of its own, and what it honestly is
+config.json, model*.safetensors (+ index), tiktoken.model, tokenizer_config.json
+whisper-large-v3/    config.json, model.safetensors
+speech_tokenizer/    config.json, preprocessor_config.json, model.safetensors
+audio_detokenizer/   config.yaml, model.safetensors
+vocoder/             config.json, model.safetensors
+tasks.json, checkpoint.json    optional: prompts of its own, and what it honestly is
 """
 
 from __future__ import annotations
@@ -108,9 +108,7 @@ def load(folder: Path, device: torch.device, dtype: torch.dtype) -> Checkpoint:
         speech_tokenizer=_load_speech_tokenizer(folder / SPEECH_TOKENIZER_FOLDER, device),
         acoustic_encoder=_load_acoustic_encoder(folder / ACOUSTIC_FOLDER, device, dtype),
         language_model=load_language_model(folder, config, device, dtype),
-        detokenizer=load_detokenizer(
-            folder / FLOW_FOLDER, folder / VOCODER_FOLDER, device, dtype
-        ),
+        detokenizer=load_detokenizer(folder / FLOW_FOLDER, folder / VOCODER_FOLDER, device, dtype),
         device=device,
     )
 
@@ -159,7 +157,9 @@ def fill(module: nn.Module, tensors: Mapping[str, Tensor], where: str) -> None:
         module.load_state_dict(tensors)
     except RuntimeError as exc:
         reasons = " ".join(str(exc).split())
-        raise CheckpointError(f"{where}: the weights do not fit the configuration: {reasons}") from exc
+        raise CheckpointError(
+            f"{where}: the weights do not fit the configuration: {reasons}"
+        ) from exc
 
 
 def read_tensors(path: Path) -> dict[str, Tensor]:
@@ -170,7 +170,9 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
     try:
         return load_file(path)
     except (OSError, SafetensorError) as exc:
-        raise CheckpointError(f"{path.parent.name}/{path.name} is missing or broken: {exc}") from exc
+        raise CheckpointError(
+            f"{path.parent.name}/{path.name} is missing or broken: {exc}"
+        ) from exc
 
 
 def _shards(folder: Path) -> list[Path]:

@@ -1,8 +1,8 @@
 """How a waveform is cut for both audio encoders, so that codes and features count alike.
 
-16 kHz samples -> 100 Hz log-mel frames -> 50 Hz encoder frames -> 12.5 Hz positions. Both encoders split
-at the window that their position table covers (30 s as released), without overlap; a window of S samples
-gives ceil(S / 1280) positions (quirk 20 of the reference).
+16 kHz samples -> 100 Hz log-mel frames -> 50 Hz encoder frames -> 12.5 Hz positions. Both encoders
+split at the window that their position table covers (30 s as released), without overlap; a window
+of S samples gives ceil(S / 1280) positions (quirk 20 of the reference).
 """
 
 from __future__ import annotations

@@ -1,8 +1,9 @@
 """The language model: one trunk, two branches, two heads, two streams in and two out.
 
 Every position carries a text id and an audio id; their embeddings are added. On heard audio the
-continuous features join in. The audio branch leaves the trunk before its last layers; the text branch is
-the rest of the trunk. Layers are transformers' Qwen2 layers; tensor names are the published ones.
+continuous features join in. The audio branch leaves the trunk before its last layers; the text
+branch is the rest of the trunk. Layers are transformers' Qwen2 layers; tensor names are the
+published ones.
 Axes: B slots, T time, D width, V vocabulary.
 """
 
@@ -33,7 +34,9 @@ class Logits:
 
 
 class Adaptor(nn.Module):
-    """Acoustic features to the width of the model. `layers` numbers are those of the published names."""
+    """Acoustic features to the width of the model. `layers` numbers are those of the published
+    names.
+    """
 
     def __init__(self, config: LanguageModelConfig) -> None:
         super().__init__()
@@ -76,9 +79,9 @@ class Trunk(nn.Module):
     ) -> Tensor:
         """Embeds a prompt with audio in it.
 
-        ids: (T,); heard: (T,) bool, true where audio was heard; features: (N, adaptor input), one row
-        for each such position. There the audio part is (embedding + feature) * sqrt(2): two summands of
-        like size keep the size of one. The text part comes after, unscaled.
+        ids: (T,); heard: (T,) bool, true where audio was heard; features: (N, adaptor input), one
+            row for each such position. There the audio part is (embedding + feature) * sqrt(2): two
+            summands of like size keep the size of one. The text part comes after, unscaled.
         """
         audio = self.embed_tokens(audio_ids)
         adapted = self.vq_adaptor(features.to(audio.dtype))
@@ -175,9 +178,7 @@ class LanguageModel(nn.Module):
         audio = self.model.embed_tokens(audio_ids)
         if features.numel():
             adapted = self.model.vq_adaptor(features).to(audio.dtype)
-            audio = audio.masked_scatter(
-                heard[..., None], (audio[heard] + adapted) * math.sqrt(2)
-            )
+            audio = audio.masked_scatter(heard[..., None], (audio[heard] + adapted) * math.sqrt(2))
         embedded = audio + self.model.embed_tokens(text_ids)
         positions = torch.arange(text_ids.shape[1], device=text_ids.device)[None]
         return self.model(embedded, positions, None, None)

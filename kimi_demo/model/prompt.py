@@ -1,8 +1,8 @@
 """Messages to prompt streams: two id sequences of equal length, and where audio was heard.
 
-A user's text stands in the text stream over blanks, a user's sound in the audio stream between begin and
-end marks, an earlier spoken answer in both at once. Turns are opened by a role mark and closed by
-msg_end; a turn that ends with a sound says which kind of answer it wants.
+A user's text stands in the text stream over blanks, a user's sound in the audio stream between
+begin and end marks, an earlier spoken answer in both at once. Turns are opened by a role mark and
+closed by msg_end; a turn that ends with a sound says which kind of answer it wants.
 Axes: T positions, N heard positions, F adaptor input.
 """
 
@@ -68,7 +68,7 @@ class PromptRules:
 
 @dataclass
 class PromptStreams:
-    """text_ids, audio_ids, heard: (T,); features: one (rows, F) tensor a heard segment, in order."""
+    """text_ids, audio_ids, heard: (T,); features: one (rows, F) tensor a heard segment."""
 
     text_ids: list[int] = field(default_factory=list)
     audio_ids: list[int] = field(default_factory=list)
@@ -98,9 +98,7 @@ class PromptStreams:
             raise PromptError(
                 f"{len(lengths)} sounds in the prompt, but features for {len(self.features)}"
             )
-        return torch.cat(
-            [self._match(f, n) for f, n in zip(self.features, lengths, strict=True)]
-        )
+        return torch.cat([self._match(f, n) for f, n in zip(self.features, lengths, strict=True)])
 
     def _match(self, features: Tensor, length: int) -> Tensor:
         if self.rules.broadcast_single_row and len(features) == 1:

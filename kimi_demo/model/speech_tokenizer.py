@@ -1,7 +1,8 @@
 """Waveform to semantic tokens: a Whisper encoder cut in half, pooled to 12.5 Hz, nearest code wins.
 
-Differences from transformers' Whisper encoder, in the order of the code: causal convolutions, attention
-that sees whole blocks of the past and its own block, average pooling over four frames, a codebook.
+Differences from transformers' Whisper encoder, in the order of the code: causal convolutions,
+attention that sees whole blocks of the past and its own block, average pooling over four frames, a
+codebook.
 Source: GLM-4-Voice (arXiv 2412.02612); tensor names are those of its released tokenizer.
 Axes: B windows, T time, M mel bins, D width.
 """
@@ -48,7 +49,8 @@ class SpeechTokenizerEncoder(nn.Module):
     def forward(self, mel: Tensor, frame_mask: Tensor) -> Tensor:
         """States before quantisation.
 
-        mel: (B, M, T) log-mel, T a multiple of 8; frame_mask: (B, T), true on sound, false on padding.
+        mel: (B, M, T) log-mel, T a multiple of 8; frame_mask: (B, T), true on sound, false on
+            padding.
         Returns: (B, T / 8, D).
         """
         x = F.gelu(self.conv1(mel))
@@ -77,7 +79,10 @@ class SpeechTokenizer:
     """Waveforms in, lists of semantic ids out."""
 
     def __init__(
-        self, encoder: SpeechTokenizerEncoder, config: WhisperConfig, extractor: WhisperFeatureExtractor
+        self,
+        encoder: SpeechTokenizerEncoder,
+        config: WhisperConfig,
+        extractor: WhisperFeatureExtractor,
     ) -> None:
         self.encoder = encoder.eval()
         self.extractor = extractor

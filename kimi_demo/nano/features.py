@@ -1,7 +1,8 @@
-"""What training reads of a corpus, computed once and kept in flat arrays that are mapped, not loaded.
+"""What training reads of a corpus, computed once and kept in flat arrays that are mapped, not
+loaded.
 
-Everything is counted in *positions* of 80 ms, the rate of semantic tokens. An utterance that starts at
-position p and lasts n positions owns these rows:
+Everything is counted in *positions* of 80 ms, the rate of semantic tokens. An utterance that starts
+at position p and lasts n positions owns these rows:
 
     mel16.npy      [8p : 8(p+n)]   (80,) float16   log-mel as the encoders hear it, 100 Hz
     mel24.npy      [4p : 4(p+n)]   (80,) float16   log-mel as the vocoder speaks it, 50 Hz
@@ -154,7 +155,10 @@ def build(corpus: Corpus, out: Path) -> FeatureCache:
 def _heard(waveform: np.ndarray, extractor: WhisperFeatureExtractor) -> np.ndarray:
     """(T,) 16 kHz -> (T / 160, 80) log-mel of the encoders."""
     features = extractor(
-        waveform, sampling_rate=INPUT_SAMPLE_RATE, padding=False, truncation=False,
+        waveform,
+        sampling_rate=INPUT_SAMPLE_RATE,
+        padding=False,
+        truncation=False,
         return_tensors="np",
     )
     return features["input_features"][0].T

@@ -1,8 +1,8 @@
 """Muon: momentum whose update is orthogonalised (Jordan et al., 2024).
 
-`torch.optim.Muon` does the same in bfloat16 one matrix at a time, which a CPU without bfloat16 units runs
-some forty times slower than float32. Here the precision follows the parameters and matrices of one shape
-are orthogonalised together.
+`torch.optim.Muon` does the same in bfloat16 one matrix at a time, which a CPU without bfloat16
+units runs some forty times slower than float32. Here the precision follows the parameters and
+matrices of one shape are orthogonalised together.
 """
 
 from __future__ import annotations
@@ -39,7 +39,12 @@ class Muon(torch.optim.Optimizer):
     ) -> None:
         super().__init__(
             parameters,
-            {"lr": lr, "momentum": momentum, "weight_decay": weight_decay, "iterations": iterations},
+            {
+                "lr": lr,
+                "momentum": momentum,
+                "weight_decay": weight_decay,
+                "iterations": iterations,
+            },
         )
 
     @torch.no_grad()

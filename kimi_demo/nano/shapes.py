@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from transformers import WhisperConfig, WhisperFeatureExtractor
 
+from kimi_demo.messages import Sampling, StreamSampling
 from kimi_demo.model.config import LanguageModelConfig
 from kimi_demo.model.detokenizer.vocoder_config import VocoderConfig
-from kimi_demo.messages import Sampling, StreamSampling
 from kimi_demo.nano.train_text_tokenizer import special_tokens
 from kimi_demo.tasks import TaskTable
 

@@ -1,6 +1,7 @@
 """Trains the acoustic encoder: Whisper's encoder whose frames must tell phones and letters.
 
-It starts from the speech tokenizer's layers, which have the same shape, and hears whole windows as in
+It starts from the speech tokenizer's layers, which have the same shape, and hears whole windows as
+in
 use: several utterances in a row or one, then silence to the end of the window.
 Axes: B windows, T frames (50 Hz), D width.
 """

@@ -107,7 +107,9 @@ class Curriculum:
 class Evaluation:
     """Held-out speech read back from the codes, and held-out sounds transcribed."""
 
-    def __init__(self, args: argparse.Namespace, tokenizer: TextTokenizer, tasks: TaskTable) -> None:
+    def __init__(
+        self, args: argparse.Namespace, tokenizer: TextTokenizer, tasks: TaskTable
+    ) -> None:
         self._cache = FeatureCache(args.heldout)
         self._writer = ExampleWriter(self._cache, tokenizer, tasks)
         self._tokenizer = tokenizer
@@ -151,9 +153,7 @@ class Evaluation:
     def _speak(self, model: LanguageModel, entry: Entry) -> list[int]:
         prompt = self._writer.reading(entry).prompt
         limit = 2 * entry.length + 20
-        turn = Turn(
-            self._writer.vocabulary, "both", GREEDY, limit, model.config.audio_delay_tokens
-        )
+        turn = Turn(self._writer.vocabulary, "both", GREEDY, limit, model.config.audio_delay_tokens)
         cache = model.new_cache(1, len(prompt) + limit + 1)
         steps = generate(model, prompt, turn, cache)
         offset = shapes.TEXT_VOCABULARY
@@ -177,7 +177,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--heldout", type=Path, required=True, help="cache with codes")
     parser.add_argument("--text-tokenizer", type=Path, required=True)
     parser.add_argument("--tokenizer", type=Path, required=True, help="run of the speech tokenizer")
-    parser.add_argument("--listening", type=float, default=0.3, help="share of transcription batches")
+    parser.add_argument("--listening", type=float, default=0.3, help="share of ASR batches")
     parser.add_argument("--batch", type=int, default=32)
     parser.add_argument("--evaluate-count", type=int, default=24)
     add_training_arguments(parser)

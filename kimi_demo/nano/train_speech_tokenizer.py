@@ -1,5 +1,5 @@
-"""Trains the speech tokenizer: half a Whisper encoder whose pooled states, snapped to a codebook, must
-still tell the phones, the letters and the mel spectrogram of what was said.
+"""Trains the speech tokenizer: half a Whisper encoder whose pooled states, snapped to a codebook,
+must still tell the phones, the letters and the mel spectrogram of what was said.
 
 Quantisation starts late: codes that are learned before the states mean anything collapse to a few.
 Axes: B utterances, P positions (12.5 Hz), T frames (50 Hz), D width.
@@ -63,7 +63,9 @@ class Readout(nn.Module):
         exclude_from_muon([self.to_phones, self.to_letters, self.to_mel])
 
     def forward(self, states: Tensor, valid: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """states: (B, P, D), valid: (B, P) -> logits of phones, letters and the mel, each (B, 4 P, .)."""
+        """states: (B, P, D), valid: (B, P) -> logits of phones, letters and the mel, each (B, 4 P,
+        .).
+        """
         x = self.project(self.norm(states)) + self.positions[: states.shape[1]]
         for layer in self.layers:
             x = layer(x, valid[:, None, None, :])

@@ -1,7 +1,7 @@
 """The one training loop of the embedded checkpoint: optimisers, schedule, averaging, resume.
 
-Each part (speech tokenizer, acoustic encoder, vocoder, language model, flow matching) brings a module and
-a function that returns its losses; everything else is shared and lives here.
+Each part (speech tokenizer, acoustic encoder, vocoder, language model, flow matching) brings a
+module and a function that returns its losses; everything else is shared and lives here.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ Evaluation = Callable[[nn.Module], dict[str, float]]
 class TrainingOptions:
     """How long and how fast to learn.
 
-    The budget is either a number of steps or minutes of *compute*: processor time on a CPU, where other
-    work on the machine must not shorten the schedule, and wall time on a GPU.
+    The budget is either a number of steps or minutes of *compute*: processor time on a CPU, where
+    other work on the machine must not shorten the schedule, and wall time on a GPU.
     """
 
     minutes: float | None = None
@@ -65,7 +65,7 @@ def add_training_arguments(parser: argparse.ArgumentParser) -> None:
     budget = parser.add_mutually_exclusive_group(required=True)
     budget.add_argument("--minutes", type=float, help="budget in minutes of compute")
     budget.add_argument("--steps", type=int, help="budget in optimiser steps")
-    parser.add_argument("--out", type=Path, required=True, help="folder of the checkpoint and the log")
+    parser.add_argument("--out", type=Path, required=True, help="folder of checkpoint and log")
     parser.add_argument("--resume", action="store_true", help="go on from OUT/checkpoint.pt")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--device", default="cpu")
@@ -126,7 +126,8 @@ class Trainer:
         self.options = options
         self.run_dir = Path(run_dir)
         self.run_dir.mkdir(parents=True, exist_ok=True)
-        self._bfloat16 = fast_bfloat16(options.device) if options.bfloat16 is None else options.bfloat16
+        native = fast_bfloat16(options.device)
+        self._bfloat16 = native if options.bfloat16 is None else options.bfloat16
         self.optimizers = self._build_optimizers()
         self.step = 0
         self._watch = Stopwatch(options.device)
@@ -254,7 +255,8 @@ class Trainer:
         self._saved_at = time.monotonic()
 
     def _load(self) -> None:
-        state = torch.load(self.checkpoint_path, map_location=self.options.device, weights_only=True)
+        device = self.options.device
+        state = torch.load(self.checkpoint_path, map_location=device, weights_only=True)
         self.module.load_state_dict(state["module"])
         self.ema.load_state_dict(state["ema"])
         for optimizer, saved in zip(self.optimizers, state["optimizers"], strict=True):
@@ -266,9 +268,12 @@ class Trainer:
 
 
 def load_averaged(module: nn.Module, run_dir: Path, prefix: str = "") -> nn.Module:
-    """Fills `module` with the averaged weights of a run; `prefix` picks a submodule of the run's module."""
-    state = torch.load(Path(run_dir) / "checkpoint.pt", map_location="cpu", weights_only=True)["ema"]
-    chosen = {k[len(prefix) :]: v for k, v in state.items() if k.startswith(prefix)}
+    """Fills `module` with the averaged weights of a run; `prefix` picks a submodule of the run's
+    module.
+    """
+    path = Path(run_dir) / "checkpoint.pt"
+    averaged = torch.load(path, map_location="cpu", weights_only=True)["ema"]
+    chosen = {k[len(prefix) :]: v for k, v in averaged.items() if k.startswith(prefix)}
     module.load_state_dict(chosen)
     return module
 

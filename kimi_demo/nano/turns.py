@@ -1,6 +1,7 @@
 """Training examples of the language model: prompt streams and the answer that should follow.
 
-Prompts are written by the very builder that serves requests. In speech the text stream carries the phone
+Prompts are written by the very builder that serves requests. In speech the text stream carries the
+phone
 that is being spoken: ordinary text ids that the tokenizer never displays. The audio head, six steps
 behind, thus sees what comes next.
 Axes: B examples, T positions, F adaptor input.

@@ -55,7 +55,9 @@ def test_semantic_tokens_of_a_batched_call(tokenizer, read_json, read_waveform):
 
 def test_states_before_quantisation(tokenizer, read_tensors, read_waveform):
     reference = read_tensors("semantic_tokenizer/reference.safetensors")
-    names = [k.removesuffix(".pre_quant_hidden") for k in reference if k.endswith("pre_quant_hidden")]
+    suffix = ".pre_quant_hidden"
+    names = [k.removesuffix(suffix) for k in reference if k.endswith(suffix)]
+    assert names
     for name in names:
         rows = []
         for window in tokenizer.framing.windows(read_waveform(f"{name}.flac")):

@@ -127,9 +127,7 @@ def check_prompt(name, checkpoint, request, case, golden):
 
     delay = checkpoint.language_model.config.audio_delay_tokens
     rules = PromptRules.newest_reference()
-    builder = PromptBuilder(
-        checkpoint.vocabulary, checkpoint.text_tokenizer, listen, delay, rules
-    )
+    builder = PromptBuilder(checkpoint.vocabulary, checkpoint.text_tokenizer, listen, delay, rules)
     streams = builder.build(request.messages, request.output)
     assert streams.audio_ids == case["prompt"]["audio_ids"], name
     assert streams.text_ids == case["prompt"]["text_ids"], name

@@ -76,7 +76,11 @@ def check_decode(model, cache, case, length):
     for step in range(len(text_ids)):
         position = torch.tensor([length + step])
         logits = model.decode(
-            text_ids[step : step + 1], audio_ids[step : step + 1], position, cache, length + step + 1
+            text_ids[step : step + 1],
+            audio_ids[step : step + 1],
+            position,
+            cache,
+            length + step + 1,
         )
         for stream in ("text", "audio"):
             torch.testing.assert_close(

@@ -1,4 +1,4 @@
-"""The engine on the embedded checkpoint: what streams, what repeats, what a closed stream leaves."""
+"""The engine on the embedded checkpoint: what streams, what repeats, what closing leaves."""
 
 import threading
 
@@ -91,9 +91,7 @@ def test_unspeakable_text_is_refused(tasks, text):
         tasks.speech(text)
 
 
-@pytest.mark.parametrize(
-    "waveform", [np.zeros(16_000), np.zeros(100), np.full(16_000 * 600, 0.1)]
-)
+@pytest.mark.parametrize("waveform", [np.zeros(16_000), np.zeros(100), np.full(16_000 * 600, 0.1)])
 def test_unusable_sounds_are_refused(tasks, waveform):
     with pytest.raises(AudioError):
         tasks.transcription(Audio(waveform.astype(np.float32), 16_000))

@@ -1,4 +1,6 @@
-"""Every training command for one step on a tiny corpus, packed, loaded and made to speak and listen."""
+"""Every training command for one step on a tiny corpus, packed, loaded and made to speak and
+listen.
+"""
 
 import json
 from argparse import ArgumentParser

@@ -20,7 +20,7 @@ from kimi_demo.text import NORMALIZERS, spoken_english, unchanged
         ("3.5", "three point five"),
         ("call 1234567890", "call one two three four five six seven eight nine zero"),
         ("naïve café", "naive cafe"),
-        ("semi-final; (really) \"so\"", "semi final really so"),
+        ('semi-final; (really) "so"', "semi final really so"),
         ("a\n\tb", "a b"),
         ("你好", ""),
         ("", ""),
