@@ -33,7 +33,7 @@ from kimi_demo.nano.training import (
 from kimi_demo.nano.turns import IGNORED, ExampleWriter, TurnBatch, collate
 from kimi_demo.tasks import TaskTable
 
-TEXT_WEIGHT = 0.5
+TEXT_WEIGHT = 1.0
 CODE_NOISE = 0.05  # share of fed codes that are replaced: the model must forgive its own slips
 GREEDY = Sampling(StreamSampling(), StreamSampling())
 

@@ -109,7 +109,7 @@ class TurnBatch:
 
 
 def collate(examples: Sequence[Example], vocabulary: Vocabulary, device: str) -> TurnBatch:
-    """Inputs are the prompt and the answer without its last step; targets stand one step earlier."""
+    """Inputs: prompt and answer without its last step; targets stand one step earlier."""
     lengths = [len(e.prompt) + len(e.text_answer) - 1 for e in examples]
     shape = (len(examples), max(lengths))
     text = np.full(shape, vocabulary.text_blank)

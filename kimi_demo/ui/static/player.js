@@ -156,8 +156,8 @@ class LivePlayer {
   }
 
   show(state) {
-    if (root.dataset.state === state) return;
     this.stats.state = state;
+    if (root.dataset.state === state) return;
     root.dataset.state = state;
     const running = state === "playing" || state === "buffering";
     const again = state === "ended" || state === "stopped";
