@@ -3,14 +3,16 @@
 Prompts are written by the very builder that serves requests. In speech the text stream carries the
 phone
 that is being spoken: ordinary text ids that the tokenizer never displays. The audio head, six steps
-behind, thus sees what comes next.
+behind, thus sees what comes next. In transcription the phones that were heard come first, then the
+words: letters are easier to find behind sounds that have already been named.
 Axes: B examples, T positions, F adaptor input.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from itertools import groupby
 
 import numpy as np
 import torch
@@ -23,11 +25,12 @@ from kimi_demo.model.text_tokenizer import TextTokenizer
 from kimi_demo.model.vocabulary import Vocabulary
 from kimi_demo.nano import shapes
 from kimi_demo.nano.features import FRAMES_PER_POSITION, Entry, FeatureCache
-from kimi_demo.nano.phones import PHONES
+from kimi_demo.nano.phones import PAUSE, PHONES
 from kimi_demo.nano.train_text_tokenizer import phone_token
 from kimi_demo.tasks import TaskTable
 
 IGNORED = -100  # no loss here
+PAUSE_ID = PHONES.index(PAUSE)
 
 
 @dataclass(frozen=True)
@@ -39,6 +42,7 @@ class Example:
     audio_answer: list[int]
     text_targets: list[int]
     audio_targets: list[int]
+    heard_targets: list[int] = field(default_factory=list)  # what each heard position should name
 
 
 class ExampleWriter:
@@ -73,9 +77,14 @@ class ExampleWriter:
         prompt_text = self._tasks.transcription_prompts["en"]
         message = Message("user", (TextPart(prompt_text), AudioPart(sound)))
         prompt = self._build(message, "text", entry)
-        text = [*self._tokenizer.encode(entry.text), ids.text_eos]
+        phones = self._phones(entry)
+        text = [*self._spoken(phones), *self._tokenizer.encode(entry.text), ids.text_eos]
         blanks = [ids.text_blank] * len(text)
-        return Example(prompt, text, blanks, text, [IGNORED] * len(text))
+        return Example(prompt, text, blanks, text, [IGNORED] * len(text), phones)
+
+    def _spoken(self, phones: list[int]) -> list[int]:
+        """One id a phone, however long it lasts; pauses say nothing."""
+        return [phone for phone, _ in groupby(phones) if phone != self._phone_ids[PAUSE_ID]]
 
     def reading_message(self, text: str) -> Message:
         return Message("user", (TextPart(self._tasks.speech_prompt + text),))
@@ -121,6 +130,8 @@ def collate(examples: Sequence[Example], vocabulary: Vocabulary, device: str) ->
         text[row, :length] = prompt.text_ids + example.text_answer[:-1]
         audio[row, :length] = prompt.audio_ids + example.audio_answer[:-1]
         heard[row, : len(prompt)] = prompt.heard
+        if example.heard_targets:
+            text_targets[row, : len(prompt)][heard[row, : len(prompt)]] = example.heard_targets
         text_targets[row, len(prompt) - 1 : length] = example.text_targets
         audio_targets[row, len(prompt) - 1 : length] = example.audio_targets
     features = [e.prompt.matched_features() for e in examples if e.prompt.features]
