@@ -166,5 +166,9 @@ def _heard(waveform: np.ndarray, extractor: WhisperFeatureExtractor) -> np.ndarr
 
 def _spoken(waveform: np.ndarray, config: VocoderConfig) -> np.ndarray:
     """(T,) 16 kHz -> (T / 320, 80) log-mel of the vocoder, through 24 kHz."""
-    upsampled = resample_poly(waveform, 3, 2).astype(np.float32)
-    return log_mel(torch.from_numpy(upsampled)[None], config)[0].T.numpy()
+    return log_mel(torch.from_numpy(upsampled(waveform))[None], config)[0].T.numpy()
+
+
+def upsampled(waveform: np.ndarray) -> np.ndarray:
+    """(T,) at 16 kHz -> (1.5 T,) at 24 kHz, with the very filter that the vocoder learned on."""
+    return resample_poly(waveform, 3, 2).astype(np.float32)

@@ -20,6 +20,7 @@ from kimi_demo.model.detokenizer.vocoder import Vocoder
 from kimi_demo.model.mel import log_mel
 from kimi_demo.model.speech_tokenizer import SpeechTokenizer
 from kimi_demo.nano import measures
+from kimi_demo.nano.features import upsampled
 from kimi_demo.nano.recognizer import Recognizer
 
 Copy = Callable[[Audio], Audio]
@@ -51,7 +52,8 @@ def through_vocoder(sound: Audio, vocoder: Vocoder) -> Audio:
     """The sound rebuilt from its own mel spectrogram."""
     rate = vocoder.config.sampling_rate
     weight = next(vocoder.parameters())
-    waveform = torch.from_numpy(sound.resampled(rate).waveform).to(weight.device)
+    heard = upsampled(sound.resampled(INPUT_SAMPLE_RATE).waveform)
+    waveform = torch.from_numpy(heard).to(weight.device)
     mel = log_mel(waveform, vocoder.config).to(weight.dtype)
     return Audio(vocoder(mel[None]).float().flatten().cpu().numpy(), rate)
 

@@ -86,6 +86,7 @@ class Curriculum:
         self._writer = writer
         self._rng = random.Random(seed)
         self._listening = args.listening
+        self._naming = args.naming
         self._device = args.device
         self._generator = torch.Generator().manual_seed(seed)
         reading = FeatureCache(args.features, [shapes.OUTPUT_VOICE])
@@ -94,7 +95,8 @@ class Curriculum:
 
     def __next__(self) -> TurnBatch:
         if self._rng.random() < self._listening:
-            examples = [self._writer.transcription(e) for e in next(self._heard)]
+            named = self._rng.random() < self._naming
+            examples = [self._writer.transcription(e, named) for e in next(self._heard)]
             return collate(examples, self._writer.vocabulary, self._device)
         examples = [self._writer.reading(e) for e in next(self._reading)]
         batch = collate(examples, self._writer.vocabulary, self._device)
@@ -178,6 +180,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--text-tokenizer", type=Path, required=True)
     parser.add_argument("--tokenizer", type=Path, required=True, help="run of the speech tokenizer")
     parser.add_argument("--listening", type=float, default=0.3, help="share of ASR batches")
+    parser.add_argument("--naming", type=float, default=0.2, help="of these, naming what is heard")
     parser.add_argument("--batch", type=int, default=32)
     parser.add_argument("--evaluate-count", type=int, default=24)
     add_training_arguments(parser)

@@ -70,8 +70,8 @@ class ExampleWriter:
         audio_targets = [IGNORED] * delay + [*codes, ids.msg_end]
         return Example(prompt, text, audio, text_targets, audio_targets)
 
-    def transcription(self, entry: Entry) -> Example:
-        """Speech in, text out."""
+    def transcription(self, entry: Entry, name_heard: bool = False) -> Example:
+        """Speech in; phones, then words out. name_heard: name heard positions on the way, too."""
         ids = self.vocabulary
         sound = Audio(np.zeros(1, np.float32), 16_000)  # stands for the entry, see _build
         prompt_text = self._tasks.transcription_prompts["en"]
@@ -80,7 +80,8 @@ class ExampleWriter:
         phones = self._phones(entry)
         text = [*self._spoken(phones), *self._tokenizer.encode(entry.text), ids.text_eos]
         blanks = [ids.text_blank] * len(text)
-        return Example(prompt, text, blanks, text, [IGNORED] * len(text), phones)
+        named = phones if name_heard else []
+        return Example(prompt, text, blanks, text, [IGNORED] * len(text), named)
 
     def _spoken(self, phones: list[int]) -> list[int]:
         """One id a phone, however long it lasts; pauses say nothing."""
