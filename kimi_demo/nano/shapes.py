@@ -147,7 +147,7 @@ STREAMING = {
     "first_chunk_tokens": 10,
     "chunk_tokens": 12,
     "look_ahead_tokens": 4,
-    "ode_grid_points": 8,
+    "ode_grid_points": 6,
     "max_cache_frames": 240,
     "overlap": "fixed",
 }

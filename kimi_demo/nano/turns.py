@@ -1,10 +1,9 @@
 """Training examples of the language model: prompt streams and the answer that should follow.
 
 Prompts are written by the very builder that serves requests. In speech the text stream carries the
-phone
-that is being spoken: ordinary text ids that the tokenizer never displays. The audio head, six steps
-behind, thus sees what comes next. In transcription the phones that were heard come first, then the
-words: letters are easier to find behind sounds that have already been named.
+phone that is being spoken: ordinary text ids that the tokenizer never displays. The audio head, six
+steps behind, thus sees what comes next. In transcription the phones that were heard come first, then the
+letters, which are easier to find behind sounds that have already been named.
 Axes: B examples, T positions, F adaptor input.
 """
 
@@ -78,10 +77,14 @@ class ExampleWriter:
         message = Message("user", (TextPart(prompt_text), AudioPart(sound)))
         prompt = self._build(message, "text", entry)
         phones = self._phones(entry)
-        text = [*self._spoken(phones), *self._tokenizer.encode(entry.text), ids.text_eos]
+        text = [*self._spoken(phones), *self._spelled(entry.text), ids.text_eos]
         blanks = [ids.text_blank] * len(text)
         named = phones if name_heard else []
         return Example(prompt, text, blanks, text, [IGNORED] * len(text), named)
+
+    def _spelled(self, text: str) -> list[int]:
+        """Letter by letter: almost one for each phone, which is learned sooner than whole pieces."""
+        return [token for letter in text for token in self._tokenizer.encode(letter)]
 
     def _spoken(self, phones: list[int]) -> list[int]:
         """One id a phone, however long it lasts; pauses say nothing."""

@@ -19,24 +19,23 @@ def toast(error: Exception, words: Mapping[str, str]) -> gr.Error | None:
     The caller puts its page in order before it raises.
     """
     if isinstance(error, InputError):
-        gr.Warning(_sentence(error), title=words["toast_input"])
+        gr.Warning(_sentence(error))
         return None
     return readable(error, words)
 
 
 def readable(error: Exception, words: Mapping[str, str]) -> gr.Error:
     """The error in a form that Gradio shows, and sends to API clients, as one sentence."""
-    if isinstance(error, InputError):
-        return _shown(_sentence(error), words["toast_input"])
     if isinstance(error, KimiError):
-        logger.warning("%s: %s", type(error).__name__, error)
-        return _shown(_sentence(error), words["toast_failure"])
+        if not isinstance(error, InputError):
+            logger.warning("%s: %s", type(error).__name__, error)
+        return _shown(_sentence(error))
     logger.error("unexpected failure", exc_info=error)
-    return _shown(words["toast_unexpected"], words["toast_failure"])
+    return _shown(words["toast_unexpected"])
 
 
-def _shown(message: str, title: str) -> gr.Error:
-    return gr.Error(message, title=title, print_exception=False)
+def _shown(message: str) -> gr.Error:
+    return gr.Error(message, print_exception=False)
 
 
 def _sentence(error: Exception) -> str:

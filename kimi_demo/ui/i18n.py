@@ -1,7 +1,7 @@
 """The page's words in English and Mandarin.
 
 Labels are translated by the browser (gr.I18n); what Python writes while it runs (the report line,
-toast titles) follows the visitor's Accept-Language through `words_for`.
+a few toasts) follows the visitor's Accept-Language through `words_for`.
 """
 
 from __future__ import annotations
@@ -55,8 +55,6 @@ EN: dict[str, str] = {
     "report_tokens": "tokens",
     "report_seed": "seed",
     "report_length": "cut off at the limit",
-    "toast_input": "Please check the input",
-    "toast_failure": "That did not work",
     "toast_unexpected": "Something unexpected went wrong here. Please try again.",
     "audio_missing": "there is nothing to listen to yet: record or choose a sound first",
     "player": "Live player",
@@ -118,8 +116,6 @@ ZH: dict[str, str] = {
     "report_tokens": "词元",
     "report_seed": "种子",
     "report_length": "达到长度上限而截断",
-    "toast_input": "请检查输入",
-    "toast_failure": "操作没有成功",
     "toast_unexpected": "发生了意外错误，请重试。",
     "audio_missing": "还没有可以听的声音：请先录音或选择文件",
     "player": "实时播放器",

@@ -21,9 +21,16 @@ from kimi_demo.ui.speech import ENGINE_QUEUE, Updates, Words
 from kimi_demo.ui.view import Shown, TranscriptView
 
 # Run by the browser when the tab is first shown.
-HIDE_WHERE_SECURE = 'element.style.display = window.isSecureContext ? "none" : "";'
+HIDE_WHERE_SECURE = """
+element.closest("#microphone-note").style.display = window.isSecureContext ? "none" : "";
+"""
 ANNOUNCE_TRANSCRIPT = """
-document.querySelector("#transcript textarea")?.setAttribute("aria-live", "polite");
+const untilThere = setInterval(() => {
+  const box = document.querySelector("#transcript textarea");
+  if (!box) return;
+  box.setAttribute("aria-live", "polite");
+  clearInterval(untilThere);
+}, 200);
 """
 
 LANGUAGE_NAMES = {"en": "English", "zh": "中文"}

@@ -40,7 +40,7 @@ RATE = 24_000
 # that a busy machine that delivers late is no reason for an underrun.
 PAUSE_S = 0.05
 DELTA_S = 0.2
-FIRST_S = 0.8
+FIRST_S = 1.2
 PATIENCE_S = 60.0  # how long a busy machine may take for what is not timed
 HEARD = "the cat sleeps under the green tree"
 BROWSER_FLAGS = [

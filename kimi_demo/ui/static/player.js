@@ -24,7 +24,7 @@ class LivePlayer {
   reset(runId) {
     this.stats = {
       runId, received: 0, played: 0, gaps: 0, underruns: 0, underrunMs: 0,
-      firstSoundMs: null, stopMs: null, state: "idle", output: null,
+      firstSoundMs: null, receivedAtFirstSound: null, stopMs: null, state: "idle", output: null,
     };
     this.pieces = []; // the whole run, for playing it again
     this.nextSeq = 0;
@@ -142,6 +142,7 @@ class LivePlayer {
 
   onFirstSound() {
     const latencyMs = 1000 * (this.context.outputLatency || this.context.baseLatency || 0);
+    this.stats.receivedAtFirstSound ??= this.stats.received;
     this.stats.firstSoundMs ??= Math.round(performance.now() - this.beganAt + latencyMs);
     this.beganAt = undefined;
   }
