@@ -137,17 +137,17 @@ def task_table() -> TaskTable:
         text_normalizer="spoken-english",
         max_text_chars=240,
         max_audio_s=60.0,
-        speech_sampling=Sampling(StreamSampling(), StreamSampling(temperature=0.3, top_k=10)),
+        speech_sampling=Sampling(StreamSampling(), StreamSampling()),
         listening_sampling=Sampling(StreamSampling(), StreamSampling()),
     )
 
 
 # How the embedded detokenizer streams: small first chunk, few steps, little look-ahead.
 STREAMING = {
-    "first_chunk_tokens": 10,
-    "chunk_tokens": 12,
-    "look_ahead_tokens": 4,
+    "first_chunk_tokens": 14,
+    "chunk_tokens": 20,
+    "look_ahead_tokens": 6,
     "ode_grid_points": 6,
-    "max_cache_frames": 240,
+    "max_cache_frames": 400,
     "overlap": "fixed",
 }

@@ -191,7 +191,7 @@ def run(args: argparse.Namespace) -> None:
     tokenizer, tasks = TextTokenizer.load(args.text_tokenizer), shapes.task_table()
     torch.manual_seed(args.seed)
     options = options_from(
-        args, learning_rate=2e-3, betas=(0.9, 0.95), ema_decay=0.995, evaluate_every_s=900.0
+        args, learning_rate=2e-3, betas=(0.9, 0.95), ema_decay=0.98, evaluate_every_s=900.0
     )
     module = LanguageModelTraining()
     trainer = Trainer(module, options, args.out)

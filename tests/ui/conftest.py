@@ -210,18 +210,23 @@ class Visitor:
                 window.tap = player.context.createAnalyser();
                 window.tap.fftSize = 1024;
                 player.volume.connect(window.tap);
+                const samples = new Float32Array(window.tap.fftSize);
+                window.loudness = () => {
+                    window.tap.getFloatTimeDomainData(samples);
+                    return Math.max(...samples.map(Math.abs));
+                };
+                window.loudest = 0;
+                setInterval(() => { window.loudest = Math.max(window.loudest, loudness()); }, 20);
             }"""
         )
 
     def loudness(self) -> float:
         """Peak of the last 43 ms."""
-        return self.page.evaluate(
-            """() => {
-                const samples = new Float32Array(window.tap.fftSize);
-                window.tap.getFloatTimeDomainData(samples);
-                return Math.max(...samples.map(Math.abs));
-            }"""
-        )
+        return self.page.evaluate("window.loudness()")
+
+    def loudest(self) -> float:
+        """The greatest peak since the loudspeaker was tapped."""
+        return self.page.evaluate("window.loudest")
 
     def transcribe_tab(self) -> None:
         self.page.get_by_role("tab").nth(1).click()

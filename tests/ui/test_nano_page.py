@@ -26,9 +26,8 @@ def test_nano_speaks_and_transcribes_what_it_said(visitor: Any, tmp_path: Path):
     expect(visitor.page.locator("#header")).to_contain_text("nano")
     visitor.tap_loudspeaker()
     visitor.speak(SENTENCE)
-    visitor.wait_played(6_000)
-    assert visitor.loudness() > 0.001
     stats = visitor.wait_state("ended")
+    assert visitor.loudest() > 0.01
     assert (stats["gaps"], stats["underruns"]) == (0, 0)
     assert stats["received"] == stats["played"]
     assert 24_000 < stats["received"] < 8 * 24_000

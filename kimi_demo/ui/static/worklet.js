@@ -49,10 +49,9 @@ class LiveSpeech extends AudioWorkletProcessor {
   }
 
   silenced() {
-    const played = this.played;
+    const last = this.counters();
     this.flush();
-    this.played = played;
-    this.port.postMessage({ ...this.counters(), silenced: true });
+    this.port.postMessage({ ...last, queued: 0, flowing: false, silenced: true });
   }
 
   process(_inputs, outputs) {
