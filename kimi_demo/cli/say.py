@@ -83,9 +83,7 @@ def _write(path: Path, wav: bytes) -> None:
         raise InputError(f"{path} cannot be written: choose another place for the sound") from exc
 
 
-def _result(
-    engine: Engine, text: str, path: Path, answer: Answer, seed: int
-) -> dict[str, object]:
+def _result(engine: Engine, text: str, path: Path, answer: Answer, seed: int) -> dict[str, object]:
     timings = answer.finished.timings
     return {
         "text": text,

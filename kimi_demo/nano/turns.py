@@ -2,8 +2,8 @@
 
 Prompts are written by the very builder that serves requests. In speech the text stream carries the
 phone that is being spoken: ordinary text ids that the tokenizer never displays. The audio head, six
-steps behind, thus sees what comes next. In transcription the phones that were heard come first, then the
-letters, which are easier to find behind sounds that have already been named.
+steps behind, thus sees what comes next. In transcription the phones that were heard come first,
+then the letters, which are easier to find behind sounds that have already been named.
 Axes: B examples, T positions, F adaptor input.
 """
 
@@ -83,7 +83,7 @@ class ExampleWriter:
         return Example(prompt, text, blanks, text, [IGNORED] * len(text), named)
 
     def _spelled(self, text: str) -> list[int]:
-        """Letter by letter: almost one for each phone, which is learned sooner than whole pieces."""
+        """Letter by letter: almost one for each phone, learned sooner than whole pieces."""
         return [token for letter in text for token in self._tokenizer.encode(letter)]
 
     def _spoken(self, phones: list[int]) -> list[int]:
