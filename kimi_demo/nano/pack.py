@@ -33,8 +33,8 @@ MAX_SHARD_BYTES = 9_500_000
 ABOUT = {
     "name": "nano",
     "label": (
-        "nano: a tiny Kimi-Audio trained from scratch on synthetic speech. It shows how the model "
-        "works, not how well the released 7B model speaks."
+        "nano: a tiny Kimi-Audio trained from scratch on synthetic speech. It speaks short English "
+        "sentences roughly and hardly understands speech yet; the released 7B model is far better."
     ),
     "languages": ["en"],
 }
