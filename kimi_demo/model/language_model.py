@@ -161,8 +161,8 @@ class LanguageModel(nn.Module):
         """
         embedded = self.model.embed(text_ids, audio_ids)[:, None]
         if self.config.drop_text_id_zero:
-            dropped = self.model.embed_tokens(text_ids) * (text_ids == 0)[:, None]
-            embedded = embedded - dropped[:, None]
+            silent = (text_ids == 0)[:, None, None]
+            embedded = torch.where(silent, self.model.embed_tokens(audio_ids)[:, None], embedded)
         view = cache.view(positions[:, None], extent)
         text, audio = self.model(embedded, positions[:, None], view.visible(), view)
         return Logits(self.lm_head(text[:, 0]), self.mimo_output(audio[:, 0]))
