@@ -7,7 +7,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
-import torch
 from safetensors.torch import load_file
 
 
@@ -41,12 +40,3 @@ def read_waveform(parity_dir):
         return waveform
 
     return read
-
-
-@pytest.fixture(autouse=True)
-def _one_thread():
-    """The golden data were computed on one thread."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)

@@ -1,0 +1,12 @@
+"""Tiny models compute fastest on one thread, and repeat exactly; so were the golden data made."""
+
+import pytest
+import torch
+
+
+@pytest.fixture(autouse=True)
+def _one_thread():
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
