@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import logging
 import sys
 from collections.abc import Sequence
@@ -13,9 +14,12 @@ from kimi_demo.ui import build_ui, launch_options
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Serves until interrupted. Returns the exit code: 2 for a checkpoint that cannot be used."""
+    """Serves until interrupted. Returns the exit code: 2 for a start that is not possible."""
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
     settings = Settings.from_command_line(arguments)
+    if settings.mcp and importlib.util.find_spec("mcp") is None:
+        sys.stderr.write("--mcp needs a package more: python -m pip install 'gradio[mcp]'\n")
+        return 2
     try:
         engine = create_engine(settings.model, settings.device)
     except CheckpointError as exc:

@@ -22,11 +22,15 @@ INTERRUPTED = 130
 COMMANDS: Mapping[str, tuple[str, str]] = {
     "say": ("kimi_demo.cli.say", "speak a text into a WAV file"),
     "transcribe": ("kimi_demo.cli.transcribe", "write down what is said in sound files"),
+    "describe": ("kimi_demo.cli.describe", "describe a sound, or answer a question about it"),
+    "screenshots": ("kimi_demo.cli.screenshots", "take pictures of every tab of the page"),
+    "chat": ("kimi_demo.cli.chat", "hold a conversation, typed or spoken"),
     "evaluate": ("kimi_demo.nano.evaluate", "measure a checkpoint on the held-out sentences"),
     "pack": ("kimi_demo.nano.pack", "turn trained parts into a checkpoint folder"),
 }
 TRAINING: Mapping[str, tuple[str, str]] = {
     "corpus": ("kimi_demo.nano.corpus", "make the training speech (needs flite and espeak-ng)"),
+    "task-corpus": ("kimi_demo.nano.record_tasks", "make questions, answers, noise and sounds"),
     "features": ("kimi_demo.nano.features", "compute what training reads of a corpus"),
     "generate-mels": ("kimi_demo.nano.generate_mels", "make mels for the vocoder to learn from"),
     "encode": ("kimi_demo.nano.encode", "add codes and acoustic features of frozen encoders"),
@@ -36,6 +40,7 @@ TRAINING: Mapping[str, tuple[str, str]] = {
     "vocoder": ("kimi_demo.nano.train_vocoder", "learn mel to waveform"),
     "flow": ("kimi_demo.nano.train_flow", "learn semantic tokens to mel"),
     "language-model": ("kimi_demo.nano.train_language_model", "learn text and speech together"),
+    "example-clips": ("kimi_demo.nano.example_clips", "make the sounds among the page's examples"),
 }
 
 

@@ -38,6 +38,13 @@ class AudioDelta:
 
 
 @dataclass(frozen=True)
+class Weighed:
+    """Probability of each of the request's options, in their order; they sum to one."""
+
+    probabilities: tuple[float, ...]
+
+
+@dataclass(frozen=True)
 class Timings:
     """Seconds from the acceptance of the request; None where nothing came."""
 
@@ -64,17 +71,21 @@ class Finished:
     audio_codes: tuple[int, ...] = ()
 
 
-Event = Started | TextDelta | AudioDelta | Finished
+Event = Started | TextDelta | AudioDelta | Weighed | Finished
 
 
 @dataclass(frozen=True, eq=False)
 class Answer:
-    """A whole answer. waveform: (T,) float32, empty if nothing was spoken."""
+    """A whole answer. waveform: (T,) float32, empty if nothing was spoken.
+
+    probabilities: of the request's options, empty if there were none.
+    """
 
     text: str
     waveform: np.ndarray
     sample_rate: int
     finished: Finished
+    probabilities: tuple[float, ...] = ()
 
 
 def collect(events: Iterable[Event]) -> Answer:
@@ -86,6 +97,7 @@ def collect(events: Iterable[Event]) -> Answer:
     pieces: list[np.ndarray] = []
     sample_rate = 0
     finished: Finished | None = None
+    probabilities: tuple[float, ...] = ()
     for event in events:
         match event:
             case TextDelta():
@@ -93,9 +105,11 @@ def collect(events: Iterable[Event]) -> Answer:
             case AudioDelta():
                 pieces.append(event.waveform)
                 sample_rate = event.sample_rate
+            case Weighed():
+                probabilities = event.probabilities
             case Finished():
                 finished = event
     if finished is None:
         raise EngineError("the answer broke off; send the request again")
     waveform = np.concatenate(pieces) if pieces else np.zeros(0, np.float32)
-    return Answer("".join(text), waveform, sample_rate, finished)
+    return Answer("".join(text), waveform, sample_rate, finished, probabilities)

@@ -68,11 +68,24 @@ class Sampling:
 
 
 @dataclass(frozen=True)
+class Option:
+    """One of several answers to choose from.
+
+    label: what people read. answer: what the model would write for it.
+    """
+
+    label: str
+    answer: str
+
+
+@dataclass(frozen=True)
 class Request:
     """One question to the model.
 
     output: "text" answers in writing, "both" in speech with its text.
     max_new_tokens: decode steps at most (12.5 a second in speech); None takes the model's limit.
+    options: if there are any, nothing is generated: the text head weighs them against each other
+    and the answer is the label of the likeliest.
     """
 
     messages: tuple[Message, ...]
@@ -80,3 +93,4 @@ class Request:
     sampling: Sampling = field(default_factory=Sampling)
     seed: int = 0
     max_new_tokens: int | None = None
+    options: tuple[Option, ...] = ()

@@ -28,6 +28,10 @@ class Settings:
     """None takes the first free port from 7860 on."""
     share: bool = False
     """Also open a public share link."""
+    mcp: bool = False
+    """Also offer the page's endpoints as MCP tools; needs the extra `gradio[mcp]`."""
+    pwa: bool = True
+    """Let phones and desktops install the page as an app."""
     root_path: str | None = None
     """Path under which a reverse proxy shows the page, such as /kimi."""
     ui_language: str = "auto"
@@ -48,7 +52,7 @@ def _parser(environ: Mapping[str, str]) -> argparse.ArgumentParser:
     """A parser whose defaults come from the environment; it checks those like typed ones."""
     parser = argparse.ArgumentParser(
         prog="app.py",
-        description="Kimi-Audio in the browser: text to speech and transcription.",
+        description="Kimi-Audio in the browser: speak, converse, transcribe, understand.",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     base = Settings()
@@ -70,12 +74,18 @@ def _parser(environ: Mapping[str, str]) -> argparse.ArgumentParser:
         help="auto, en, zh-CN",
     )
     add("--max-queue", "KIMI_MAX_QUEUE", base.max_queue, type=_positive, help="waiting visitors")
-    parser.add_argument(
-        "--share",
-        action=argparse.BooleanOptionalAction,
-        default=environ.get("GRADIO_SHARE", "").lower() in TRUE_WORDS,
-        help="open a public link [GRADIO_SHARE]",
-    )
+
+    def switch(flag: str, name: str, default: bool, help_text: str) -> None:
+        parser.add_argument(
+            flag,
+            action=argparse.BooleanOptionalAction,
+            default=environ[name].lower() in TRUE_WORDS if environ.get(name) else default,
+            help=f"{help_text} [{name}]",
+        )
+
+    switch("--share", "GRADIO_SHARE", base.share, "open a public link")
+    switch("--mcp", "GRADIO_MCP_SERVER", base.mcp, "offer the endpoints as MCP tools")
+    switch("--pwa", "KIMI_PWA", base.pwa, "let browsers install the page")
     return parser
 
 

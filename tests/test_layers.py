@@ -11,15 +11,16 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = "kimi_demo"
 
 # Which layer may import which, itself aside. A layer is a sub-package or a module of the package.
-VALUES = {"errors", "audio", "text", "messages", "events", "tasks", "metrics"}
+VALUES = {"errors", "audio", "text", "messages", "events", "choices", "tasks", "metrics"}
 MAY_IMPORT = {
     **{value: VALUES for value in VALUES},
     "model": VALUES,
     "engine": VALUES | {"model"},
     "settings": {"errors"},
-    "ui": VALUES | {"engine", "settings"},
-    "cli": VALUES | {"engine", "settings"},
-    "nano": VALUES | {"model", "engine", "cli"},
+    "services": VALUES | {"engine"},
+    "ui": VALUES | {"engine", "services", "settings"},
+    "cli": VALUES | {"engine", "services", "settings"},
+    "nano": VALUES | {"model", "engine", "services", "cli"},
     "__main__": {"errors", "cli", "nano"},
     "app": VALUES | {"engine", "settings", "ui"},
     "__init__": VALUES,
@@ -30,6 +31,7 @@ ENGINE_FOR_OTHERS = {"base", "factory", "scripted"}
 FORBIDDEN = {
     "model": {"gradio", "soundfile", "httpx", "requests", "argparse", "torchaudio", "librosa"},
     "engine": {"gradio", "soundfile", "argparse"},
+    "services": {"torch", "transformers", "gradio"},
     "ui": {"torch", "transformers"},
     "cli": {"torch", "transformers", "gradio"},
     **{value: {"torch", "transformers", "gradio"} for value in VALUES},
@@ -97,5 +99,5 @@ def test_every_requirement_is_used():
     imported = {name.split(".")[0] for path in sources() for name in imported_modules(path)}
     lines = (ROOT / "requirements.txt").read_text(encoding="utf-8").splitlines()
     names = {line.split(">")[0].strip() for line in lines if line and not line.startswith("#")}
-    modules = {"pyyaml": "yaml"}
+    modules = {"pyyaml": "yaml", "webrtcvad-wheels": "webrtcvad"}
     assert {modules.get(name, name) for name in names} <= imported

@@ -7,10 +7,11 @@ import json
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 from kimi_demo.engine.base import Engine
 from kimi_demo.errors import InputError
-from kimi_demo.events import Answer
+from kimi_demo.events import Answer, Finished
 
 
 def add_engine_arguments(parser: argparse.ArgumentParser) -> None:
@@ -19,7 +20,7 @@ def add_engine_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--device", default="auto", help='"auto", "cpu", "cuda", ...')
 
 
-def add_json_argument(parser: argparse.ArgumentParser) -> None:
+def add_json_argument(parser: argparse._ActionsContainer) -> None:
     """Results for programs."""
     parser.add_argument("--json", action="store_true", help="print one JSON object a result")
 
@@ -38,7 +39,11 @@ def opened_engine(args: argparse.Namespace) -> Iterator[Engine]:
 
 def figures(answer: Answer) -> dict[str, int]:
     """The token counts of an answer."""
-    finished = answer.finished
+    return token_counts(answer.finished)
+
+
+def token_counts(finished: Finished) -> dict[str, int]:
+    """What went in and came out."""
     return {
         "prompt_tokens": finished.prompt_tokens,
         "text_tokens": finished.text_tokens,
@@ -49,6 +54,18 @@ def figures(answer: Answer) -> dict[str, int]:
 def print_json(result: dict[str, object]) -> None:
     """One object on a line of its own, at once, so that a pipe sees it."""
     print(json.dumps(result, ensure_ascii=False), flush=True)
+
+
+def write_file(path: Path, contents: bytes) -> None:
+    """Writes one result, with the folders that it needs.
+
+    Raises: InputError if the place cannot be written to.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(contents)
+    except OSError as exc:
+        raise InputError(f"{path} cannot be written: choose another place") from exc
 
 
 def refuse(what: str, exc: InputError) -> None:

@@ -14,19 +14,23 @@ from kimi_demo.cli.common import (
     print_json,
     refuse,
     rounded,
+    write_file,
 )
 from kimi_demo.engine.base import Engine
 from kimi_demo.errors import InputError
 from kimi_demo.events import Answer, collect
+from kimi_demo.services.languages import DETECT
+from kimi_demo.services.reading import read_aloud
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of `say`."""
     source = parser.add_mutually_exclusive_group(required=True)
-    source.add_argument("text", nargs="?", help="what to say")
+    source.add_argument("text", nargs="?", help="what to say, of any length up to 5000 characters")
     source.add_argument("--file", type=Path, help="a text file; every line becomes N.wav in OUT")
     where = "a WAV file, or with --file a folder"
     parser.add_argument("-o", "--out", type=Path, required=True, help=where)
+    parser.add_argument("--language", choices=(DETECT, "en", "zh"), default=DETECT, help="of TEXT")
     parser.add_argument("--seed", type=int, default=0, help="the same seed gives the same sound")
     add_engine_arguments(parser)
     add_json_argument(parser)
@@ -64,23 +68,14 @@ def _lines(source: Path, folder: Path) -> list[tuple[str, Path]]:
 
 
 def _say(engine: Engine, text: str, path: Path, args: argparse.Namespace) -> None:
-    request = engine.capabilities.tasks.speech(text, seed=args.seed)
-    answer = collect(engine.stream(request))
-    if not len(answer.waveform):
+    answer = collect(read_aloud(engine, text, seed=args.seed, language=args.language))
+    if not answer.waveform.any():
         raise InputError("the model was silent: try another seed or other words")
-    _write(path, Audio(answer.waveform, answer.sample_rate).wav())
+    write_file(path, Audio(answer.waveform, answer.sample_rate).wav())
     if args.json:
         print_json(_result(engine, text, path, answer, args.seed))
     else:
         print(_sentence(path, answer), flush=True)
-
-
-def _write(path: Path, wav: bytes) -> None:
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(wav)
-    except OSError as exc:
-        raise InputError(f"{path} cannot be written: choose another place for the sound") from exc
 
 
 def _result(engine: Engine, text: str, path: Path, answer: Answer, seed: int) -> dict[str, object]:

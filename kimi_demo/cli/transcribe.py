@@ -1,37 +1,54 @@
-"""`transcribe FILE...`: speech to text."""
+"""`transcribe FILE...`: speech to text, as a line, subtitles or JSON."""
 
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 
 from kimi_demo import audio
+from kimi_demo.audio import INPUT_SAMPLE_RATE
 from kimi_demo.cli.common import (
     add_engine_arguments,
     add_json_argument,
-    figures,
     opened_engine,
     print_json,
     refuse,
     rounded,
+    token_counts,
+    write_file,
 )
 from kimi_demo.engine.base import Engine
 from kimi_demo.errors import InputError
-from kimi_demo.events import collect
+from kimi_demo.events import Finished
+from kimi_demo.services import transcribing
+from kimi_demo.services.languages import DETECT
+from kimi_demo.services.subtitles import FORMATS, facts
+from kimi_demo.services.transcribing import Transcript
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of `transcribe`."""
-    parser.add_argument("files", nargs="+", metavar="FILE", help="wav, flac, ogg, opus or mp3")
-    parser.add_argument("--language", choices=("en", "zh"), default="", help="if it is known")
+    parser.add_argument("files", nargs="+", metavar="FILE", help="any common sound or video file")
+    parser.add_argument(
+        "--language", choices=(DETECT, "en", "zh"), default=DETECT, help="if it is known"
+    )
+    shape = parser.add_mutually_exclusive_group()
+    shape.add_argument("--format", choices=tuple(FORMATS), help="a file of this kind, with times")
+    add_json_argument(shape)
+    where = "a folder for FILE.FORMAT; without it everything is printed"
+    parser.add_argument("-o", "--out", type=Path, metavar="FOLDER", help=where)
     add_engine_arguments(parser)
-    add_json_argument(parser)
 
 
 def run(args: argparse.Namespace) -> int:
     """Transcribes every file; one that cannot be used is named and the others go on.
 
-    Raises: InputError if the only file cannot be used.
+    Raises: InputError if the only file cannot be used, or for options that do not fit together.
     """
+    if args.out and not args.format:
+        raise InputError("say with --format what to write into the folder")
+    if args.format and not args.out and len(args.files) > 1:
+        raise InputError("several files in this format need a folder: give one with -o")
     refused = 0
     with opened_engine(args) as engine:
         for path in args.files:
@@ -46,25 +63,35 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _transcribe(engine: Engine, path: str, args: argparse.Namespace) -> None:
-    sound = audio.read(path)
-    request = engine.capabilities.tasks.transcription(sound, args.language)
-    answer = collect(engine.stream(request))
-    timings = answer.finished.timings
+    sound = audio.read(path).resampled(INPUT_SAMPLE_RATE)
+    events = transcribing.transcribe(engine, sound, args.language)
+    transcript, finished = transcribing.transcript_of(events)
     if args.json:
-        print_json(
-            {
-                "text": answer.text,
-                "file": path,
-                "audio_s": rounded(sound.duration_s),
-                "ttft_s": rounded(timings.first_text_s),
-                "ttfa_s": None,
-                "rtf": rounded(timings.total_s / sound.duration_s),
-                **figures(answer),
-                "finish_reason": answer.finished.reason,
-                "model": engine.capabilities.model,
-                "device": engine.capabilities.device,
-            }
-        )
+        print_json(_result(engine, path, sound.duration_s, transcript, finished))
+    elif args.out:
+        written = args.out / f"{Path(path).stem}.{args.format}"
+        write_file(written, FORMATS[args.format](transcript).encode())
+        print(f"{path}: {written}", flush=True)
+    elif args.format:
+        print(FORMATS[args.format](transcript), end="", flush=True)
     else:
         label = f"{path}: " if len(args.files) > 1 else ""
-        print(f"{label}{answer.text}", flush=True)
+        print(f"{label}{transcript.text}", flush=True)
+
+
+def _result(
+    engine: Engine, path: str, audio_s: float, transcript: Transcript, finished: Finished
+) -> dict[str, object]:
+    timings = finished.timings
+    return {
+        **facts(transcript),
+        "file": path,
+        "audio_s": rounded(audio_s),
+        "ttft_s": rounded(timings.first_text_s),
+        "ttfa_s": None,
+        "rtf": rounded(timings.total_s / audio_s),
+        **token_counts(finished),
+        "finish_reason": finished.reason,
+        "model": engine.capabilities.model,
+        "device": engine.capabilities.device,
+    }

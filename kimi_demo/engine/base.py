@@ -17,6 +17,7 @@ class Capabilities:
 
     label: one honest sentence about the checkpoint, shown wherever it speaks.
     languages: of speech output, as codes.
+    card: Markdown on what it can do, how well, and how it was made; empty if it brings none.
     """
 
     model: str
@@ -26,6 +27,7 @@ class Capabilities:
     sample_rate: int
     languages: tuple[str, ...] = ("en",)
     tasks: TaskTable = TaskTable()
+    card: str = ""
 
 
 class Engine(Protocol):

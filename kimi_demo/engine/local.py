@@ -11,15 +11,26 @@ import torch
 
 from kimi_demo.audio import INPUT_SAMPLE_RATE, Audio
 from kimi_demo.engine.base import Capabilities
+from kimi_demo.engine.hearing import RememberingListener
 from kimi_demo.engine.speech import SpeechWorker
 from kimi_demo.errors import EngineError, KimiError
-from kimi_demo.events import AudioDelta, Event, Finished, Started, TextDelta, Timings
+from kimi_demo.events import (
+    AudioDelta,
+    Event,
+    Finished,
+    FinishReason,
+    Started,
+    TextDelta,
+    Timings,
+    Weighed,
+)
 from kimi_demo.messages import Request
 from kimi_demo.model.checkpoint import Checkpoint
 from kimi_demo.model.detokenizer.mel_stream import NoiseSource
 from kimi_demo.model.generation import GenerationRules, Step, Turn, generate, step_budget
 from kimi_demo.model.prompt import Heard, PromptBuilder, PromptRules, PromptStreams
 from kimi_demo.model.text_tokenizer import IncrementalDecoder
+from kimi_demo.model.weighing import weigh
 
 
 @dataclass(frozen=True)
@@ -47,7 +58,7 @@ class LocalEngine:
         self._builder = PromptBuilder(
             checkpoint.vocabulary,
             checkpoint.text_tokenizer,
-            self._listen,
+            RememberingListener(self._listen),
             model.config.audio_delay_tokens,
             self._behaviour.prompt,
         )
@@ -70,10 +81,11 @@ class LocalEngine:
                 answer.close()
 
     def close(self) -> None:
-        """Waits for the answer in work, then frees the model."""
+        """Waits for the answer in work, then frees the model and what it heard."""
         with self._slot:
-            self._checkpoint = None
-            del self._cache, self._builder
+            if self._checkpoint is not None:
+                self._checkpoint = None
+                del self._cache, self._builder
 
     def _loaded(self) -> Checkpoint:
         if self._checkpoint is None:
@@ -82,13 +94,31 @@ class LocalEngine:
 
     def _answer(self, answer: _Answer, request: Request) -> Iterator[Event]:
         prompt = self._builder.build(request.messages, request.output)
-        turn = self._turn(request, prompt)
         answer.prompt_tokens = len(prompt)
+        respond = self._choose if request.options else self._generate
+        yield from respond(answer, request, prompt)
+
+    def _generate(
+        self, answer: _Answer, request: Request, prompt: PromptStreams
+    ) -> Iterator[Event]:
+        turn = self._turn(request, prompt)
         yield Started(len(prompt))
         model = self._loaded().language_model
         for step in generate(model, prompt, turn, self._cache):
             yield from answer.take(step)
-        yield from answer.finish(turn)
+        assert turn.finish_reason is not None
+        yield from answer.finish(turn.finish_reason)
+
+    def _choose(self, answer: _Answer, request: Request, prompt: PromptStreams) -> Iterator[Event]:
+        yield Started(len(prompt))
+        checkpoint = self._loaded()
+        answers = [checkpoint.text_tokenizer.encode(option.answer) for option in request.options]
+        blank = checkpoint.vocabulary.text_blank
+        weights = weigh(checkpoint.language_model, prompt, answers, blank, self._cache)
+        yield Weighed(weights)
+        likeliest = weights.index(max(weights))
+        yield from answer.take_choice(request.options[likeliest].label, len(answers[likeliest]))
+        yield from answer.finish("stop")
 
     def _turn(self, request: Request, prompt: PromptStreams) -> Turn:
         checkpoint = self._loaded()
@@ -124,9 +154,8 @@ class _Answer:
         self._vocabulary = checkpoint.vocabulary
         self._sample_rate = checkpoint.detokenizer.sample_rate_hz
         self._decoder = IncrementalDecoder(checkpoint.text_tokenizer)
-        self._speech = (
-            SpeechWorker(checkpoint.detokenizer, noise) if request.output == "both" else None
-        )
+        speaks = request.output == "both" and not request.options
+        self._speech = SpeechWorker(checkpoint.detokenizer, noise) if speaks else None
         self.prompt_tokens = 0
         self._text_tokens = 0
         self._codes: list[int] = []
@@ -145,7 +174,12 @@ class _Answer:
                 self._speech.push(self._codes[-1])
         yield from self._sound(wait=False)
 
-    def finish(self, turn: Turn) -> Iterator[Event]:
+    def take_choice(self, label: str, tokens: int) -> Iterator[Event]:
+        """The chosen option, in whose place the model would write `tokens` ids."""
+        self._text_tokens += tokens
+        yield from self._text(label)
+
+    def finish(self, reason: FinishReason) -> Iterator[Event]:
         """The rest of text and sound, then Finished."""
         if self._speech:
             self._speech.finish()
@@ -157,9 +191,8 @@ class _Answer:
             self._elapsed_s(),
             self._samples / self._sample_rate,
         )
-        assert turn.finish_reason is not None
         yield Finished(
-            turn.finish_reason,
+            reason,
             self.prompt_tokens,
             self._text_tokens,
             len(self._codes),
@@ -198,4 +231,5 @@ def _capabilities(checkpoint: Checkpoint) -> Capabilities:
         sample_rate=checkpoint.detokenizer.sample_rate_hz,
         languages=checkpoint.about.languages,
         tasks=checkpoint.tasks,
+        card=checkpoint.about.card,
     )

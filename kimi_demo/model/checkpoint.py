@@ -5,7 +5,7 @@ whisper-large-v3/    config.json, model.safetensors
 speech_tokenizer/    config.json, preprocessor_config.json, model.safetensors
 audio_detokenizer/   config.yaml, model.safetensors
 vocoder/             config.json, model.safetensors
-tasks.json, checkpoint.json    optional: prompts of its own, and what it honestly is
+tasks.json, checkpoint.json, CARD.md    optional: prompts of its own, and what it honestly is
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
+from transformers.models.whisper.modeling_whisper import sinusoids
 
 from kimi_demo.errors import CheckpointError
 from kimi_demo.model.acoustic_encoder import AcousticEncoder
@@ -37,16 +38,18 @@ ACOUSTIC_FOLDER = "whisper-large-v3"
 SPEECH_TOKENIZER_FOLDER = "speech_tokenizer"
 FLOW_FOLDER = "audio_detokenizer"
 VOCODER_FOLDER = "vocoder"
+POSITIONS = "embed_positions.weight"
 _ROTARY = "rotary_emb.inv_freq"  # stored by the release, computed here
 
 
 @dataclass(frozen=True)
 class About:
-    """What a checkpoint says of itself in checkpoint.json."""
+    """What a checkpoint says of itself in checkpoint.json and, at length, in CARD.md."""
 
     name: str = "Kimi-Audio"
     label: str = "Kimi-Audio as released."
     languages: tuple[str, ...] = ("en", "zh")
+    card: str = ""
 
 
 @dataclass
@@ -99,7 +102,7 @@ def load(folder: Path, device: torch.device, dtype: torch.dtype) -> Checkpoint:
     config = LanguageModelConfig.from_json(folder / "config.json")
     text_tokenizer = TextTokenizer.load(folder)
     return Checkpoint(
-        about=_read_about(folder / "checkpoint.json"),
+        about=_read_about(folder),
         tasks=TaskTable.load(folder / "tasks.json"),
         text_tokenizer=text_tokenizer,
         vocabulary=Vocabulary.from_names(
@@ -131,7 +134,7 @@ def _load_speech_tokenizer(folder: Path, device: torch.device) -> SpeechTokenize
     stored = read_tensors(folder / "model.safetensors")
     used = tokenizer.encoder.state_dict().keys()  # files hold more layers than are used
     kept = {name: tensor for name, tensor in stored.items() if name in used}
-    fill(tokenizer.encoder, kept, folder.name)
+    fill(tokenizer.encoder, with_positions(kept, tokenizer.encoder), folder.name)
     tokenizer.encoder.to(device).requires_grad_(False)
     return tokenizer
 
@@ -143,9 +146,15 @@ def _load_acoustic_encoder(
     prefix = "model.encoder."
     stored = read_tensors(folder / "model.safetensors")
     kept = {k.removeprefix(prefix): v for k, v in stored.items() if k.startswith(prefix)}
-    fill(encoder.encoder, kept, folder.name)
+    fill(encoder.encoder, with_positions(kept, encoder.encoder), folder.name)
     encoder.encoder.to(device, dtype).requires_grad_(False)
     return encoder
+
+
+def with_positions(tensors: Mapping[str, Tensor], encoder: nn.Module) -> dict[str, Tensor]:
+    """Whisper's sinusoids where a file leaves them out; they are a formula, nothing learned."""
+    table = encoder.get_parameter(POSITIONS)
+    return {POSITIONS: sinusoids(*table.shape), **tensors}
 
 
 def fill(module: nn.Module, tensors: Mapping[str, Tensor], where: str) -> None:
@@ -189,8 +198,11 @@ def _existing(folder: Path) -> Path:
     return folder
 
 
-def _read_about(path: Path) -> About:
+def _read_about(folder: Path) -> About:
+    card_path = folder / "CARD.md"
+    card = card_path.read_text(encoding="utf-8") if card_path.exists() else ""
+    path = folder / "checkpoint.json"
     if not path.exists():
-        return About()
+        return About(card=card)
     values = json.loads(path.read_text(encoding="utf-8"))
-    return About(values["name"], values["label"], tuple(values["languages"]))
+    return About(values["name"], values["label"], tuple(values["languages"]), card)

@@ -30,9 +30,10 @@ from pathlib import Path
 
 import numpy as np
 
-from kimi_demo.nano import domain
+from kimi_demo.nano import domain, domain_zh
 from kimi_demo.nano.synthesizers import (
     FLITE_VOICES,
+    MANDARIN_VOICE,
     SAMPLE_RATE_HZ,
     EspeakSynthesizer,
     FliteSynthesizer,
@@ -45,6 +46,10 @@ SHARD_HOURS = 0.5
 HELD_OUT_PREFIX = "heldout-"
 FLITE_STRETCH = 1.2
 ESPEAK = "espeak-en"
+MANDARIN = "mandarin"  # one speaker: the Mandarin output voice
+ESPEAK_MANDARIN = "espeak-zh"
+# (rate, pitch) of the Mandarin output voice.
+MANDARIN_SETTING = (130, 50)
 # Half men, half women: espeak-ng's plain voices and its variants of formants.
 ESPEAK_VOICES = (
     *("en-us", "en-us+m2", "en-us+m3", "en-us+m7"),
@@ -52,30 +57,45 @@ ESPEAK_VOICES = (
 )
 ESPEAK_RATE_WPM = (120, 170)
 ESPEAK_PITCH = (30, 70)
+_VARIANTS = ("", "+m2", "+m3", "+m7", "+f1", "+f2", "+f3", "+f4")
+MANDARIN_VOICES = tuple(MANDARIN_VOICE + variant for variant in _VARIANTS)
+VOICES = (*FLITE_VOICES, ESPEAK, MANDARIN, ESPEAK_MANDARIN)
+PHONETIC_SHARE = 0.25  # of the Mandarin output voice: any characters, for syllables in all tones
 # (voice, rate, pitch): every held-out sentence is spoken once with each.
 ESPEAK_HELD_OUT = (("en-us", 150, 50), ("en-us+f3", 135, 55), ("en-us+m3", 160, 40))
+MANDARIN_HELD_OUT = (
+    (MANDARIN_VOICE, 150, 50),
+    (f"{MANDARIN_VOICE}+f3", 135, 55),
+    (f"{MANDARIN_VOICE}+m3", 160, 40),
+)
 
 
 @dataclass(frozen=True)
 class CorpusItem:
-    """One utterance. waveform: (T,) int16, 16 kHz, a view of its shard. phones: (name, end_ms)."""
+    """One utterance. waveform: (T,) int16, 16 kHz, a view of its shard. phones: (name, end_ms).
+
+    events, emotion, tasks: as in `Utterance`.
+    """
 
     text: str
     voice: str
     waveform: np.ndarray
     phones: tuple[tuple[str, int], ...]
+    events: tuple[tuple[str, int, int], ...] = ()
+    emotion: str | None = None
+    tasks: tuple[tuple[str, str, str], ...] = ()
 
 
 @dataclass(frozen=True)
 class VoiceSpec:
-    """How much of a voice to make. name: a flite voice, or `espeak-en` for many speakers."""
+    """How much of a voice to make. name: a flite voice, `mandarin`, or one of many speakers."""
 
     name: str
     hours: float
 
     def __post_init__(self) -> None:
-        if self.name not in (*FLITE_VOICES, ESPEAK):
-            known = ", ".join((*FLITE_VOICES, ESPEAK))
+        if self.name not in VOICES:
+            known = ", ".join(VOICES)
             raise ValueError(f"there is no voice {self.name!r}; there are {known}")
         if self.hours <= 0:
             raise ValueError(f"voice {self.name}: hours must be positive, not {self.hours}")
@@ -105,30 +125,61 @@ def _espeak() -> EspeakSynthesizer:
     return EspeakSynthesizer()
 
 
-def _speak(voice: str, text: str, rng: random.Random) -> Utterance:
-    """One sentence, with espeak's speaker, rate and pitch drawn from the generator."""
-    if voice != ESPEAK:
+def language_of(voice: str) -> str:
+    """The language that a voice of the corpus speaks."""
+    return "zh" if voice in (MANDARIN, ESPEAK_MANDARIN) else "en"
+
+
+def speak(voice: str, text: str, rng: random.Random) -> Utterance:
+    """One sentence; voices of many speakers draw speaker, rate and pitch from the generator."""
+    if voice in FLITE_VOICES:
         return _flite(voice)(text, FLITE_STRETCH)
+    if voice == MANDARIN:
+        return _espeak()(text, MANDARIN_VOICE, *MANDARIN_SETTING)
     rate_wpm, pitch = rng.randint(*ESPEAK_RATE_WPM), rng.randint(*ESPEAK_PITCH)
-    return _espeak()(text, rng.choice(ESPEAK_VOICES), rate_wpm, pitch)
+    speakers = ESPEAK_VOICES if voice == ESPEAK else MANDARIN_VOICES
+    return _espeak()(text, rng.choice(speakers), rate_wpm, pitch)
+
+
+def _training_sentence(voice: str, rng: random.Random) -> str:
+    if language_of(voice) == "en":
+        return domain.training_sentence(rng)
+    if voice == MANDARIN and rng.random() < PHONETIC_SHARE:
+        return phonetic_sentence(rng)
+    return domain_zh.training_sentence(rng)
+
+
+@cache
+def _common_characters() -> tuple[str, ...]:
+    """The 3755 characters of GB 2312's first level."""
+    rows = range(0xB0, 0xD8)
+    pairs = (bytes([row, cell]) for row in rows for cell in range(0xA1, 0xFF))
+    decoded = (pair.decode("gb2312", "ignore") for pair in pairs)
+    return tuple(character for character in decoded if character)
+
+
+def phonetic_sentence(rng: random.Random) -> str:
+    """4 to 14 common characters in any order, well beyond the domain."""
+    return "".join(rng.choices(_common_characters(), k=rng.randint(4, 14))) + "。"
 
 
 def _drawn(job: _ShardJob) -> Iterator[Utterance]:
     """Training sentences until the shard is full."""
     rng, spoken_samples = random.Random(job.seed), 0
     while spoken_samples < job.hours * 3600 * SAMPLE_RATE_HZ:
-        utterance = _speak(job.voice, domain.training_sentence(rng), rng)
+        utterance = speak(job.voice, _training_sentence(job.voice, rng), rng)
         spoken_samples += len(utterance.waveform)
         yield utterance
 
 
 def _held_out(job: _ShardJob) -> Iterator[Utterance]:
     """The job's sentences, each in every fixed setting of the voice."""
+    settings = {ESPEAK: ESPEAK_HELD_OUT, ESPEAK_MANDARIN: MANDARIN_HELD_OUT}.get(job.voice)
     for text in job.sentences or ():
-        if job.voice != ESPEAK:
-            yield _flite(job.voice)(text, FLITE_STRETCH)
+        if settings is None:
+            yield speak(job.voice, text, random.Random(text))
             continue
-        for voice, rate_wpm, pitch in ESPEAK_HELD_OUT:
+        for voice, rate_wpm, pitch in settings:
             yield _espeak()(text, voice, rate_wpm, pitch)
 
 
@@ -136,7 +187,7 @@ def _make_shard(job: _ShardJob) -> tuple[Path, int, float]:
     """Returns the shard's folder, its number of utterances and its hours."""
     utterances = _drawn(job) if job.sentences is None else _held_out(job)
     count, samples = write_shard(job.folder, job.folder.parent.name, utterances)
-    if job.voice == ESPEAK and _espeak().unmapped:
+    if job.voice not in FLITE_VOICES and _espeak().unmapped:
         logger.warning("phones espeak has and we do not: %s", dict(_espeak().unmapped))
     return job.folder, count, samples / SAMPLE_RATE_HZ / 3600
 
@@ -168,14 +219,29 @@ def _index_line(utterance: Utterance, voice: str, start: int) -> str:
         "num_samples": len(utterance.waveform),
         "phones": [[phone.name, round(phone.end_s * 1000)] for phone in utterance.phones],
     }
+    known = {
+        "events": utterance.events,
+        "emotion": utterance.emotion,
+        "tasks": utterance.tasks,
+    }
+    entry |= {name: value for name, value in known.items() if value}
     return json.dumps(entry, ensure_ascii=False) + "\n"
 
 
 def shard_jobs(out_dir: Path, specs: Sequence[VoiceSpec], seed: int) -> list[_ShardJob]:
     """The held-out shards first, then the training shards, the voices taking turns."""
-    held_out = tuple(domain.read_held_out())
+    held_out = {
+        "en": tuple(domain.read_held_out()),
+        "zh": tuple(domain_zh.read_held_out()),
+    }
     jobs = [
-        _ShardJob(out_dir / f"{HELD_OUT_PREFIX}{spec.name}" / "000", spec.name, 0, "", held_out)
+        _ShardJob(
+            out_dir / f"{HELD_OUT_PREFIX}{spec.name}" / "000",
+            spec.name,
+            0,
+            "",
+            held_out[language_of(spec.name)],
+        )
         for spec in specs
     ]
     numbered = []
@@ -238,8 +304,12 @@ class Corpus(Sequence[CorpusItem]):
         shard, entry = self._entries[index]
         start = entry["start_sample"]
         waveform = self._shards[shard][start : start + entry["num_samples"]]
-        phones = tuple((name, end_ms) for name, end_ms in entry["phones"])
-        return CorpusItem(entry["text"], entry["voice"], waveform, phones)
+        phones, events, tasks = (
+            tuple(map(tuple, entry.get(name, ()))) for name in ("phones", "events", "tasks")
+        )
+        return CorpusItem(
+            entry["text"], entry["voice"], waveform, phones, events, entry.get("emotion"), tasks
+        )
 
     def text(self, index: int) -> str:
         """What utterance `index` says, without touching its audio."""
@@ -264,21 +334,28 @@ def _shard_folders(root: Path, voices: Sequence[str] | None) -> list[Path]:
     return folders
 
 
+# What a full corpus holds of each voice. rms is left for evaluation: nothing is trained on it.
+DEFAULT_HOURS = {
+    **{"slt": 9.0, ESPEAK: 2.5, MANDARIN: 3.0, ESPEAK_MANDARIN: 1.0},
+    **{"awb": 0.5, "kal": 0.5},
+}
+
 # ---- command line -------------------------------------------------------------------------------
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of `train corpus`."""
     parser.add_argument("--out", type=Path, required=True, help="folder for the shards")
-    parser.add_argument("--hours-slt", type=float, default=9.0)
-    parser.add_argument("--hours-espeak", type=float, default=2.5)
+    for voice, hours in DEFAULT_HOURS.items():
+        parser.add_argument(f"--hours-{voice}", type=float, default=hours)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--workers", type=int, default=min(2, os.cpu_count() or 1))
 
 
 def run(args: argparse.Namespace) -> None:
     """Generate the corpus and say what it holds."""
-    asked = (VoiceSpec("slt", args.hours_slt), VoiceSpec(ESPEAK, args.hours_espeak))
+    hours = {voice: getattr(args, f"hours_{voice}".replace("-", "_")) for voice in DEFAULT_HOURS}
+    asked = tuple(VoiceSpec(voice, amount) for voice, amount in hours.items() if amount > 0)
     generate(args.out, asked, args.seed, args.workers)
     for spec in asked:
         corpus = Corpus(args.out, [spec.name])

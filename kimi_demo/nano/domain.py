@@ -2,7 +2,7 @@
 
 Four sources, drawn by weight: templates of everyday talk, a small grammar, random words of the
 domain, and random words of a dictionary. Templates, grammar and words lie in `grammar_en.txt` and
-`vocabulary_en.txt`, in the notation explained at their heads; this module expands them.
+`vocabulary_en.txt`, in the notation explained at their heads; `grammar.py` expands them.
 
 A sentence is lower-case words, with commas allowed, that end in '.' or '?'. The same generator
 state gives the same sentence. One sentence in `HELD_OUT_PERIOD` belongs to evaluation, by a hash of
@@ -15,10 +15,9 @@ import random
 import re
 from collections.abc import Callable, Iterable
 from functools import cache
-from itertools import accumulate
 from pathlib import Path
 
-from kimi_demo.nano import inflection, numerals
+from kimi_demo.nano import grammar, inflection, numerals
 
 MIN_WORDS, MAX_WORDS = 2, 14
 HELD_OUT_PERIOD = 40
@@ -32,8 +31,7 @@ DICTIONARY_PATH = Path("/usr/share/dict/words")
 
 # Shares of the four sources.
 SOURCE_WEIGHTS = {"template": 45, "grammar": 35, "domain words": 12, "dictionary words": 8}
-_SLOT = re.compile(r"\{(\w+)(?:\+(\w+))?\}")
-_WEIGHT = re.compile(r"(\d+)\* (.*)")
+_SLOT = grammar.SLOT
 _WORD = re.compile(r"[a-z']+")
 
 
@@ -49,52 +47,18 @@ def is_held_out(text: str) -> bool:
 
 
 @cache
-def word_classes() -> dict[str, tuple[str, ...]]:
+def word_classes() -> grammar.WordClasses:
     """The classes of vocabulary_en.txt: name to entries, irregular forms still attached."""
-    classes: dict[str, list[str]] = {}
-    for line in VOCABULARY_PATH.read_text(encoding="utf-8").splitlines():
-        if line.strip() and not line.startswith("#"):
-            name, entries = line.split(":")
-            classes.setdefault(name.strip(), []).extend(entries.split())
-    return {name: tuple(entries) for name, entries in classes.items()}
+    return grammar.read_word_classes(VOCABULARY_PATH)
 
 
 @cache
-def _rules() -> dict[str, tuple[tuple[str, ...], tuple[int, ...]]]:
-    """Rule name to its lines and their cumulative weights. A word class is a rule, too."""
-    lines: dict[str, list[tuple[str, int]]] = {}
-    name = ""
-    for line in GRAMMAR_PATH.read_text(encoding="utf-8").splitlines():
-        if not line.strip() or line.startswith("#"):
-            continue
-        if line.startswith("["):
-            name = line.strip("[] ")
-            lines[name] = []
-        else:
-            weighted = _WEIGHT.fullmatch(line)
-            lines[name].append((weighted[2], int(weighted[1])) if weighted else (line, 1))
-    rules = {name: entries or [("", 1)] for name, entries in lines.items()}
-    for name, entries in word_classes().items():
-        rules[name] = [(entry, 1) for entry in entries]
-    return {
-        name: (tuple(text for text, _ in entries), tuple(accumulate(n for _, n in entries)))
-        for name, entries in rules.items()
-    }
+def _rules() -> grammar.Rules:
+    return grammar.read_rules(GRAMMAR_PATH, word_classes())
 
 
 def _expand(rule: str, rng: random.Random) -> str:
-    """One text of a rule: a computed slot, or one of its lines with every slot filled."""
-    if rule in numerals.SLOTS:
-        return numerals.SLOTS[rule](rng)
-    texts, cumulative = _rules()[rule]
-    chosen = rng.choices(texts, cum_weights=cumulative)[0]
-    if rule in word_classes():
-        return chosen
-    return _SLOT.sub(lambda slot: _filled(slot[1], slot[2], rng), chosen)
-
-
-def _filled(rule: str, form: str | None, rng: random.Random) -> str:
-    return inflection.inflected(_expand(rule, rng), form)
+    return grammar.expand(rule, rng, _rules(), numerals.SLOTS, inflection.inflected)
 
 
 def _tidied(text: str) -> str:

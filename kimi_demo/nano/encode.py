@@ -19,20 +19,21 @@ from kimi_demo.nano.training import load_averaged
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--features", type=Path, required=True)
+    parser.add_argument("--features", type=Path, nargs="+", required=True)
     parser.add_argument("--tokenizer", type=Path, help="run folder: writes codes.npy")
     parser.add_argument("--acoustic", type=Path, help="run folder: writes acoustic.npy")
     parser.add_argument("--device", default="cpu")
 
 
 def run(args: argparse.Namespace) -> None:
-    """Encodes every utterance of a cache with whichever encoders are given."""
+    """Encodes every utterance of the caches with whichever encoders are given."""
     torch.set_num_threads(1)
-    cache = FeatureCache(args.features)
-    if args.tokenizer:
-        write_codes(cache, args.tokenizer, args.device)
-    if args.acoustic:
-        write_acoustic(cache, args.acoustic, args.device)
+    for root in args.features:
+        cache = FeatureCache(root)
+        if args.tokenizer:
+            write_codes(cache, args.tokenizer, args.device)
+        if args.acoustic:
+            write_acoustic(cache, args.acoustic, args.device)
 
 
 def _positions(cache: FeatureCache) -> int:
@@ -44,7 +45,7 @@ def write_codes(cache: FeatureCache, run_dir: Path, device: str) -> None:
     """codes.npy: (positions,) int16."""
     module = load_averaged(TokenizerTraining(shapes.speech_tokenizer_config()), run_dir)
     encoder = module.eval().to(device).encoder
-    codes = open_memmap(cache.root / "codes.npy", "w+", np.int16, (_positions(cache),))
+    codes = open_memmap(cache.roots[0] / "codes.npy", "w+", np.int16, (_positions(cache),))
     ordered = sorted(cache.entries, key=lambda entry: entry.length)
     for begin in range(0, len(ordered), 32):
         entries = ordered[begin : begin + 32]
@@ -62,8 +63,8 @@ def write_acoustic(cache: FeatureCache, run_dir: Path, device: str) -> None:
     encoder = module.eval().to(device).encoder
     width = 4 * shapes.ENCODER_WIDTH
     shape = (_positions(cache), width)
-    acoustic = open_memmap(cache.root / "acoustic.npy", "w+", np.float16, shape)
-    for windows in _window_batches(cache):
+    acoustic = open_memmap(cache.roots[0] / "acoustic.npy", "w+", np.float16, shape)
+    for windows in _window_batches(cache.to_listen()):
         mel = np.stack([window_mel(cache, window) for window in windows])
         mel = torch.from_numpy(mel).transpose(1, 2).to(device)
         rows = encoder(mel).last_hidden_state.reshape(len(windows), -1, width).cpu().numpy()
@@ -74,9 +75,9 @@ def write_acoustic(cache: FeatureCache, run_dir: Path, device: str) -> None:
                 begin += entry.length
 
 
-def _window_batches(cache: FeatureCache, size: int = 8) -> Iterator[list[list[Entry]]]:
+def _window_batches(entries: list[Entry], size: int = 8) -> Iterator[list[list[Entry]]]:
     """Windows as in training: several utterances in a row, or one alone."""
     rng = random.Random(0)
-    windows = pack(rng.sample(cache.entries, len(cache)), rng)
+    windows = pack(rng.sample(entries, len(entries)), rng)
     for begin in range(0, len(windows), size):
         yield windows[begin : begin + size]

@@ -6,7 +6,8 @@ at position p and lasts n positions owns these rows:
 
     mel16.npy      [8p : 8(p+n)]   (80,) float16   log-mel as the encoders hear it, 100 Hz
     mel24.npy      [4p : 4(p+n)]   (80,) float16   log-mel as the vocoder speaks it, 50 Hz
-    phones.npy     [4p : 4(p+n)]   uint8           phone spoken at each 20 ms frame
+    phones.npy     [4p : 4(p+n)]   uint8           phone spoken at each 20 ms frame, or UNKNOWN
+    events.npy     [4p : 4(p+n)]   uint64          which kinds of sound it holds, a bit each
     codes.npy      [p : p+n]       int16           semantic tokens, once the tokenizer is frozen
     acoustic.npy   [p : p+n]       (4 D,) float16  acoustic features, once that encoder is frozen
 """
@@ -16,8 +17,10 @@ from __future__ import annotations
 import argparse
 import json
 import random
+from bisect import bisect_right
+from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
 
@@ -33,64 +36,107 @@ from kimi_demo.model.mel import log_mel
 from kimi_demo.nano import shapes
 from kimi_demo.nano.corpus import Corpus, CorpusItem
 from kimi_demo.nano.phones import PHONES
+from kimi_demo.nano.scenes import EVENT_CLASSES
 
 POSITION_SAMPLES = 1280
 MEL16_PER_POSITION = 8
 FRAMES_PER_POSITION = 4
 FRAME_MS = 20
+UNKNOWN = 255
+HEARD_PER_VOICE = 3100  # enough to learn to listen; features of more would only cost time
 
 _PHONE_IDS = {name: index for index, name in enumerate(PHONES)}
 
 
 @dataclass(frozen=True)
 class Entry:
-    """Where one utterance lies. start, length: positions."""
+    """Where one utterance lies, and what is known of it. start, length: positions.
+
+    tasks: (task, question, answer) of a sound that was not made to be transcribed.
+    """
 
     text: str
     voice: str
     start: int
     length: int
+    emotion: str | None = None
+    tasks: tuple[tuple[str, str, str], ...] = ()
 
     def rows(self, per_position: int) -> slice:
         """Its rows in an array with that many rows a position."""
         return slice(self.start * per_position, (self.start + self.length) * per_position)
 
 
-class FeatureCache:
-    """A folder of arrays and the list of utterances in them."""
+class Rows:
+    """Arrays of several folders as one long array; a slice must lie within one of them."""
 
-    def __init__(self, root: Path, voices: Sequence[str] | None = None) -> None:
-        self.root = Path(root)
-        lines = (self.root / "index.jsonl").read_text(encoding="utf-8").splitlines()
-        entries = [Entry(**json.loads(line)) for line in lines]
-        self.entries = [e for e in entries if voices is None or e.voice in voices]
+    def __init__(self, arrays: Sequence[np.ndarray], starts: Sequence[int]) -> None:
+        self._arrays, self._starts = arrays, starts
+
+    def __getitem__(self, rows: slice) -> np.ndarray:
+        part = bisect_right(self._starts, rows.start) - 1
+        begin = self._starts[part]
+        return self._arrays[part][rows.start - begin : rows.stop - begin]
+
+
+class FeatureCache:
+    """Folders of arrays and the list of utterances in them.
+
+    Raises: FileNotFoundError if a folder holds no cache.
+    """
+
+    def __init__(self, roots: Path | Sequence[Path], voices: Sequence[str] | None = None) -> None:
+        self.roots = [Path(roots)] if isinstance(roots, str | Path) else [Path(r) for r in roots]
+        self.entries: list[Entry] = []
+        self._starts: list[int] = []
+        begin = 0
+        for root in self.roots:
+            found = list(_read_index(root, begin))
+            self._starts.append(begin)
+            begin = max((e.start + e.length for e in found), default=begin)
+            self.entries += [e for e in found if voices is None or e.voice in voices]
 
     def __len__(self) -> int:
         return len(self.entries)
 
-    def array(self, name: str) -> np.ndarray:
+    def to_listen(self) -> list[Entry]:
+        """What acoustic features are computed of: the first entries of every voice."""
+        counts: Counter[str] = Counter()
+        chosen = []
+        for entry in self.entries:
+            counts[entry.voice] += 1
+            if counts[entry.voice] <= HEARD_PER_VOICE:
+                chosen.append(entry)
+        return chosen
+
+    def rows(self, name: str, per_position: int) -> Rows:
         """One of the arrays above, mapped read-only."""
-        return np.load(self.root / f"{name}.npy", mmap_mode="r")
+        arrays = [np.load(root / f"{name}.npy", mmap_mode="r") for root in self.roots]
+        return Rows(arrays, [start * per_position for start in self._starts])
 
     @cached_property
-    def mel16(self) -> np.ndarray:
-        return self.array("mel16")
+    def mel16(self) -> Rows:
+        return self.rows("mel16", MEL16_PER_POSITION)
 
     @cached_property
-    def mel24(self) -> np.ndarray:
-        return self.array("mel24")
+    def mel24(self) -> Rows:
+        return self.rows("mel24", FRAMES_PER_POSITION)
 
     @cached_property
-    def phones(self) -> np.ndarray:
-        return self.array("phones")
+    def phones(self) -> Rows:
+        return self.rows("phones", FRAMES_PER_POSITION)
 
     @cached_property
-    def codes(self) -> np.ndarray:
-        return self.array("codes")
+    def codes(self) -> Rows:
+        return self.rows("codes", 1)
 
     @cached_property
-    def acoustic(self) -> np.ndarray:
-        return self.array("acoustic")
+    def acoustic(self) -> Rows:
+        return self.rows("acoustic", 1)
+
+    @cached_property
+    def events(self) -> Rows:
+        return self.rows("events", FRAMES_PER_POSITION)
 
     def batches(self, size: int, rng: random.Random, pool: int = 32) -> Iterator[list[Entry]]:
         """Endless random batches of utterances of like length."""
@@ -102,14 +148,33 @@ class FeatureCache:
             yield from groups
 
 
+def _read_index(root: Path, begin: int) -> Iterator[Entry]:
+    for line in (root / "index.jsonl").read_text(encoding="utf-8").splitlines():
+        values = json.loads(line)
+        values["tasks"] = tuple(map(tuple, values.get("tasks", ())))
+        yield Entry(**{**values, "start": values["start"] + begin})
+
+
 def phone_frames(item: CorpusItem, num_frames: int) -> np.ndarray:
-    """(num_frames,) id of the phone at the middle of each 20 ms frame; silence after the last."""
+    """(num_frames,) id of the phone at the middle of each 20 ms frame; silence after the last,
+    UNKNOWN throughout where no phones are known."""
+    if not item.phones:
+        return np.full(num_frames, UNKNOWN, np.uint8)
     frames = np.full(num_frames, _PHONE_IDS["pau"], np.uint8)
     begin = 0
     for name, end_ms in item.phones:
         end = min(num_frames, round(end_ms / FRAME_MS))
         frames[begin:end] = _PHONE_IDS[name]
         begin = max(begin, end)
+    return frames
+
+
+def event_frames(item: CorpusItem, num_frames: int) -> np.ndarray:
+    """(num_frames,) uint64: bit k is set while a sound of EVENT_CLASSES[k] lasts."""
+    frames = np.zeros(num_frames, np.uint64)
+    for name, start_ms, end_ms in item.events:
+        first, last = start_ms // FRAME_MS, -(-end_ms // FRAME_MS)
+        frames[first:last] |= np.uint64(1 << EVENT_CLASSES.index(name))
     return frames
 
 
@@ -136,18 +201,20 @@ def build(corpus: Corpus, out: Path) -> FeatureCache:
     mel16 = open_memmap(out / "mel16.npy", "w+", np.float16, (total * MEL16_PER_POSITION, 80))
     mel24 = open_memmap(out / "mel24.npy", "w+", np.float16, (total * FRAMES_PER_POSITION, 80))
     phones = open_memmap(out / "phones.npy", "w+", np.uint8, (total * FRAMES_PER_POSITION,))
+    events = open_memmap(out / "events.npy", "w+", np.uint64, (total * FRAMES_PER_POSITION,))
     start = 0
     with (out / "index.jsonl").open("w", encoding="utf-8") as index:
         for i in chosen:
             item = corpus[i]
-            entry = Entry(item.text, item.voice, start, lengths[i])
+            entry = Entry(item.text, item.voice, start, lengths[i], item.emotion, item.tasks)
             padded = np.zeros(entry.length * POSITION_SAMPLES, np.float32)
             padded[: len(item.waveform)] = item.waveform / np.float32(32768)
             mel16[entry.rows(MEL16_PER_POSITION)] = _heard(padded, extractor)
             mel24[entry.rows(FRAMES_PER_POSITION)] = _spoken(padded, vocoder)
             frames = entry.length * FRAMES_PER_POSITION
             phones[entry.rows(FRAMES_PER_POSITION)] = phone_frames(item, frames)
-            index.write(json.dumps(entry.__dict__) + "\n")
+            events[entry.rows(FRAMES_PER_POSITION)] = event_frames(item, frames)
+            index.write(json.dumps(asdict(entry), ensure_ascii=False) + "\n")
             start += entry.length
     return FeatureCache(out)
 

@@ -20,7 +20,7 @@ from kimi_demo.nano.train_flow import stream_mel, trained_flow
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--features", type=Path, required=True, help="cache with codes")
+    parser.add_argument("--features", type=Path, nargs="+", required=True, help="with codes")
     parser.add_argument("--corpus", type=Path, required=True, help="corpus the cache was made from")
     parser.add_argument("--flow", type=Path, required=True, help="run folder")
     parser.add_argument("--utterances", type=int, default=400)
@@ -32,13 +32,15 @@ def run(args: argparse.Namespace) -> None:
     """Writes one npz an utterance: mel (M, T) float16, wav (T * 480,) int16."""
     torch.set_num_threads(1)
     args.out.mkdir(parents=True, exist_ok=True)
-    voice = shapes.OUTPUT_VOICE
-    cache, corpus = FeatureCache(args.features, [voice]), Corpus(args.corpus, [voice])
-    sounds = {corpus.text(i): i for i in range(len(corpus))}
+    voices = tuple(shapes.OUTPUT_VOICES.values())
+    cache, corpus = FeatureCache(args.features, voices), Corpus(args.corpus, voices)
+    # A sentence that was drawn twice may have been spoken at two lengths.
+    lengths = [-(-int(samples) // POSITION_SAMPLES) for samples in corpus.lengths]
+    sounds = {(corpus.text(i), length): i for i, length in enumerate(lengths)}
     flow, config = trained_flow(args.flow), StreamingConfig(**shapes.STREAMING)
     chosen = random.Random(args.seed).sample(cache.entries, min(args.utterances, len(cache)))
     for number, entry in enumerate(chosen):
-        waveform = _true_waveform(corpus[sounds[entry.text]].waveform, entry.length)
+        waveform = _true_waveform(corpus[sounds[entry.text, entry.length]].waveform, entry.length)
         codes = cache.codes[entry.rows(1)].tolist()
         with torch.inference_mode():
             mel = stream_mel(flow, config, codes, seed=args.seed + number)

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
 LETTERS = " abcdefghijklmnopqrstuvwxyz'"
 
 
@@ -21,3 +25,23 @@ def read_letters(ids: Sequence[int], collapse: bool = True) -> str:
             kept.append(LETTERS[index - 1])
         previous = index
     return "".join(kept)
+
+
+def letter_loss(logits: Tensor, letters: Sequence[Tensor], lengths: Tensor) -> Tensor:
+    """CTC loss a letter, averaged over the rows that have any: hanzi and noises spell nothing.
+
+    logits: (B, T, letters + 1); lengths: (B,) frames of each row.
+    """
+    counts = torch.tensor([len(ids) for ids in letters])
+    spelled = counts.nonzero()[:, 0]
+    if not len(spelled):
+        return logits.new_zeros(())
+    losses = F.ctc_loss(
+        logits[spelled.to(logits.device)].float().log_softmax(-1).transpose(0, 1),
+        torch.cat(list(letters)).to(logits.device),
+        lengths[spelled.to(lengths.device)],
+        counts[spelled],
+        reduction="none",
+        zero_infinity=True,
+    )
+    return (losses / counts[spelled].to(losses.device)).mean()

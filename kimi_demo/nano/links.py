@@ -32,7 +32,7 @@ def evaluate_links(
     texts: Sequence[str],
     original: Callable[[str], Audio],
     seed: int,
-) -> dict[str, dict[str, float]]:
+) -> dict[str, dict[str, float | int | None]]:
     """Error rates after each link, by link."""
     links: Mapping[str, Copy] = {
         "original": lambda sound: sound,

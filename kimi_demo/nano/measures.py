@@ -1,19 +1,27 @@
-"""Figures about speech: error rates, length, clipping, an end that is missed. Pure functions."""
+"""Figures about speech and answers: error rates, shares, length, clipping, an end that is missed.
+
+Pure functions.
+"""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from statistics import fmean
 
 import jiwer
 import numpy as np
 
 from kimi_demo.audio import Audio
+from kimi_demo.nano.domain_zh import hanzi_of
 
 CLIPPED_FROM = 0.999  # of full scale
 SPEECH_FLOOR_DB = -35.0  # below the loudest window: silence
 WINDOW_S = 0.02
 RUN_ON_RATIO, RUN_ON_S = 1.3, 0.5
+
+# Mandarin is written without spaces: what is a word would be a matter of taste.
+RATES = {"en": ("wer", "cer"), "zh": ("cer",)}
 
 _NO_WORD = re.compile(r"[^a-z ]+")
 
@@ -23,14 +31,46 @@ def plain_words(text: str) -> str:
     return " ".join(_NO_WORD.sub("", text.lower().replace("-", " ")).split())
 
 
-def error_rates(references: Sequence[str], hypotheses: Sequence[str]) -> dict[str, float]:
-    """Word and character error rate over all sentences together, case and punctuation aside."""
-    expected = [plain_words(text) for text in references]
-    heard = [plain_words(text) for text in hypotheses]
-    return {
-        "wer": round(jiwer.wer(expected, heard), 4),
-        "cer": round(jiwer.cer(expected, heard), 4),
+def bare(text: str, language: str) -> str:
+    """What counts of a text: letters and spaces in English, hanzi in Mandarin."""
+    return hanzi_of(text) if language == "zh" else plain_words(text)
+
+
+def same_words(expected: str, answer: str) -> bool:
+    """Whether two texts differ in nothing but case, punctuation and spaces."""
+    return _words(expected) == _words(answer)
+
+
+def _words(text: str) -> list[str]:
+    return re.findall(r"\w+", text.lower())
+
+
+def error_rates(
+    references: Sequence[str], hypotheses: Sequence[str], language: str = "en"
+) -> dict[str, float | int | None]:
+    """The language's error rates over all sentences together, case and punctuation aside.
+
+    Without a sentence there is no rate. `count`: sentences.
+    """
+    expected, heard = ([bare(text, language) for text in t] for t in (references, hypotheses))
+    rates = {"wer": jiwer.wer, "cer": jiwer.cer}
+    figures = {
+        name: round(rates[name](expected, heard), 4) if expected else None
+        for name in RATES[language]
     }
+    return {**figures, "count": len(expected)}
+
+
+def share(flags: Iterable[bool]) -> float | None:
+    """How many of them are true, 0 to 1; None of nothing."""
+    kept = [float(flag) for flag in flags]
+    return round(fmean(kept), 4) if kept else None
+
+
+def rightness(flags: Iterable[bool]) -> dict[str, float | int | None]:
+    """The share of right answers, and how many there were."""
+    kept = list(flags)
+    return {"right": share(kept), "count": len(kept)}
 
 
 def clipped_share(waveform: np.ndarray) -> float:

@@ -6,21 +6,23 @@ import argparse
 import dataclasses
 import json
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import torch
 import yaml
 from safetensors.torch import save_file
-from torch import Tensor
+from torch import Tensor, nn
 
 from kimi_demo.model.checkpoint import (
     ACOUSTIC_FOLDER,
     FLOW_FOLDER,
+    POSITIONS,
     SPEECH_TOKENIZER_FOLDER,
     VOCODER_FOLDER,
 )
 from kimi_demo.model.detokenizer.loading import FLOW_PREFIX, VOCODER_PREFIX
+from kimi_demo.model.text_tokenizer import TextTokenizer
 from kimi_demo.nano import shapes
 from kimi_demo.nano.train_acoustic import AcousticTraining
 from kimi_demo.nano.train_flow import flow_config_of, trained_flow
@@ -33,10 +35,11 @@ MAX_SHARD_BYTES = 9_500_000
 ABOUT = {
     "name": "nano",
     "label": (
-        "nano: a tiny Kimi-Audio trained from scratch on synthetic speech. It speaks short English "
-        "sentences roughly and hardly understands speech yet; the released 7B model is far better."
+        "nano: a tiny Kimi-Audio trained from scratch on synthetic speech and sounds. It knows a "
+        "small everyday world in English and Mandarin and errs often; the released 7B model is far "
+        "better."
     ),
-    "languages": ["en"],
+    "languages": ["en", "zh"],
 }
 
 
@@ -51,7 +54,8 @@ def run(args: argparse.Namespace) -> None:
     """Writes the checkpoint; weights are the averaged ones of each run."""
     args.out.mkdir(parents=True, exist_ok=True)
     pack_text(args.text_tokenizer, args.out)
-    pack_language_model(args.language_model, args.out)
+    tokenizer = TextTokenizer.load(args.text_tokenizer)
+    pack_language_model(args.language_model, args.out, tokenizer.special_ids)
     pack_speech_tokenizer(args.speech_tokenizer, args.out / SPEECH_TOKENIZER_FOLDER)
     pack_acoustic_encoder(args.acoustic, args.out / ACOUSTIC_FOLDER)
     pack_flow(args.flow, args.out / FLOW_FOLDER)
@@ -69,9 +73,9 @@ def pack_text(tokenizer: Path, out: Path) -> None:
     _write_json(out / "checkpoint.json", ABOUT)
 
 
-def pack_language_model(run_dir: Path, out: Path) -> None:
+def pack_language_model(run_dir: Path, out: Path, special_ids: Mapping[str, int]) -> None:
     """config.json, shards and their index."""
-    module = load_averaged(LanguageModelTraining(), run_dir)
+    module = load_averaged(LanguageModelTraining(special_ids), run_dir)
     _write_json(out / "config.json", module.model.config.to_json())
     tensors = module.model.state_dict()
     groups = list(_shards(tensors))
@@ -89,7 +93,7 @@ def pack_speech_tokenizer(run_dir: Path, out: Path) -> None:
     """The half of the encoder before the codebook, and the codebook."""
     config = shapes.speech_tokenizer_config()
     module = load_averaged(TokenizerTraining(config), run_dir)
-    _save(module.encoder.state_dict(), out / "model.safetensors")
+    _save(_learned(module.encoder), out / "model.safetensors")
     config.save_pretrained(out)
     shapes.feature_extractor().save_pretrained(out)
 
@@ -98,7 +102,7 @@ def pack_acoustic_encoder(run_dir: Path, out: Path) -> None:
     """Whisper's encoder under its published prefix."""
     config = shapes.acoustic_encoder_config()
     module = load_averaged(AcousticTraining(config), run_dir)
-    state = module.encoder.state_dict()
+    state = _learned(module.encoder)
     _save({f"model.encoder.{k}": v for k, v in state.items()}, out / "model.safetensors")
     config.save_pretrained(out)
     shapes.feature_extractor().save_pretrained(out)
@@ -119,6 +123,11 @@ def pack_vocoder(run_dir: Path, out: Path) -> None:
     state = vocoder.published_tensors()
     _save({VOCODER_PREFIX + k: v for k, v in state.items()}, out / "model.safetensors")
     _write_json(out / "config.json", dataclasses.asdict(vocoder.config))
+
+
+def _learned(encoder: nn.Module) -> dict[str, Tensor]:
+    """All but the sinusoids, which the loader makes again."""
+    return {name: tensor for name, tensor in encoder.state_dict().items() if name != POSITIONS}
 
 
 def _shards(tensors: dict[str, Tensor]) -> Iterator[list[str]]:

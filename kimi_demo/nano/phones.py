@@ -1,10 +1,15 @@
-"""The phone inventory of every English voice: flite's lower-case ARPAbet, `pau` for silence."""
+"""The phone inventory of every voice: `pau` for silence, flite's lower-case ARPAbet for English,
+and for Mandarin its own consonants (`zh:b`) and vowels with their tone (`zh:a4`).
+"""
+
+from __future__ import annotations
+
+from itertools import product
 
 PAUSE = "pau"
 
 # fmt: off
-PHONES = (
-    PAUSE,
+ENGLISH_PHONES = (
     "aa", "ae", "ah", "ao", "aw", "ax", "ay", "eh", "er", "ey", "ih", "iy", "ow", "oy", "uh", "uw",
     "b", "ch", "d", "dh", "f", "g", "hh", "jh", "k", "l", "m", "n", "ng", "p", "r", "s", "sh", "t",
     "th", "v", "w", "y", "z", "zh",
@@ -26,7 +31,33 @@ _ESPEAK = {
     "A@": "aa r", "O@": "ao r", "o@": "ao r", "e@": "eh r", "i@": "iy ax", "i@3": "ih r",
     "U@": "uh r", "aI3": "ay er", "aI@": "ay ax", "aU@": "aw er", "aU3": "aw er",
 }
+
+# The same for its Mandarin voice, in pinyin. "yn" is the vowel of yun, "yan" that of yuan.
+_MANDARIN_CONSONANTS = {
+    "p": "b", "ph": "p", "m": "m", "f": "f", "t": "d", "th": "t", "n": "n", "l": "l", "k": "g",
+    "kh": "k", "X": "h", "tS;": "j", "tS;h": "q", "S;": "x", "ts.": "zh", "ts.h": "ch", "s.": "sh",
+    "z.": "r", "ts": "z", "tsh": "c", "s": "s", "w": "w", "j": "y", "N": "ng",
+}
+_MANDARIN_VOWELS = {
+    "a": "a", "A": "a", "ai": "ai", "Au": "ao", "o": "o", "io": "o", "o-": "e", "@": "en",
+    "@r": "er", "ei": "ei", "ou": "ou", "ong": "ong", "i": "i", "i.": "ii", "i[": "ii", "iA": "ia",
+    "iE": "ie", "iou": "iu", "u": "u", "ua": "ua", "uai": "uai", "uei": "ui", "uo": "uo",
+    "u@": "un", "y": "v", "yi": "v", "yE": "ve", "y&": "yan", "y@": "yn", "yu": "yong",
+}
 # fmt: on
+_TONES = {"55": 1, "35": 2, "214": 3, "21": 3, "51": 4}  # Chao's tone letters; others are neutral
+NEUTRAL_TONE = 5
+
+
+def _named(name: str, tone: int | str = "") -> str:
+    return f"zh:{name}{tone}"
+
+
+MANDARIN_PHONES = (
+    *map(_named, _MANDARIN_CONSONANTS.values()),
+    *(_named(v, t) for v, t in product(dict.fromkeys(_MANDARIN_VOWELS.values()), range(1, 6))),
+)
+PHONES = (PAUSE, *ENGLISH_PHONES, *MANDARIN_PHONES)
 
 
 def phones_of_mnemonic(mnemonic: str) -> tuple[str, ...] | None:
@@ -36,3 +67,21 @@ def phones_of_mnemonic(mnemonic: str) -> tuple[str, ...] | None:
         if candidate in _ESPEAK:
             return tuple(_ESPEAK[candidate].split())
     return None
+
+
+def mandarin_phones(mnemonic: str, tone: int) -> tuple[str, ...] | None:
+    """The same for a mnemonic of the Mandarin voice, in a syllable of this tone (1 to 5)."""
+    if mnemonic.startswith("_"):
+        return () if mnemonic == "_|" else (PAUSE,)
+    if mnemonic == ";":
+        return ()
+    if mnemonic in _MANDARIN_CONSONANTS:
+        return (_named(_MANDARIN_CONSONANTS[mnemonic]),)
+    if mnemonic in _MANDARIN_VOWELS:
+        return (_named(_MANDARIN_VOWELS[mnemonic], tone),)
+    return None
+
+
+def tone_of_digits(digits: str) -> int:
+    """Chao's tone letters of a syllable ("51") to the number of the tone; 5 is the neutral one."""
+    return _TONES.get(digits, NEUTRAL_TONE)

@@ -5,20 +5,24 @@ Only sizes differ from the release; every class that they fill is the same.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from transformers import WhisperConfig, WhisperFeatureExtractor
 
+from kimi_demo.choices import ChoiceTask
 from kimi_demo.messages import Sampling, StreamSampling
 from kimi_demo.model.config import LanguageModelConfig
 from kimi_demo.model.detokenizer.vocoder_config import VocoderConfig
-from kimi_demo.nano.train_text_tokenizer import special_tokens
+from kimi_demo.nano.scenes import EVENT_CLASSES, SCENES
+from kimi_demo.nano.speech_sounds import EMOTIONS
 from kimi_demo.tasks import TaskTable
 
-OUTPUT_VOICE = "slt"  # the voice that the checkpoint speaks with
-NUM_CODES = 1024
-TEXT_VOCABULARY = 1536  # base pieces, control tokens, phones, and room for a second language
+# The voices that the checkpoint speaks with, by language.
+OUTPUT_VOICES = {"en": "slt", "zh": "mandarin"}
+NUM_CODES = 2048
+TEXT_VOCABULARY = 1536  # base pieces, Mandarin characters, control tokens, phones, reserve
 AUDIO_DELAY = 6
 MEL_BINS = 80
-TEXT_MERGES = 700
 ENCODER_WIDTH = 192
 ENCODER_HEADS = 4
 ENCODER_LAYERS = 3
@@ -100,9 +104,11 @@ def vocoder_config() -> VocoderConfig:
     )
 
 
-def language_model_config() -> LanguageModelConfig:
-    """Six layers, the audio branch leaving after the fourth and adding two of its own."""
-    tokens = text_vocabulary_ids()
+def language_model_config(tokens: Mapping[str, int]) -> LanguageModelConfig:
+    """Six layers, the audio branch leaving after the fourth and adding two of its own.
+
+    tokens: ids of the text tokenizer's special tokens.
+    """
     return LanguageModelConfig(
         vocabulary_size=TEXT_VOCABULARY + NUM_CODES,
         hidden_size=256,
@@ -123,22 +129,25 @@ def language_model_config() -> LanguageModelConfig:
     )
 
 
-def text_vocabulary_ids() -> dict[str, int]:
-    """Ids of the special tokens behind the base pieces."""
-    names = special_tokens()
-    return {name: 256 + TEXT_MERGES + place for place, name in enumerate(names)}
-
-
 def task_table() -> TaskTable:
     """Short prompts: every word of a prompt costs this small model a step of training."""
+    greedy = Sampling(StreamSampling(), StreamSampling())
     return TaskTable(
         speech_prompt="say: ",
-        transcription_prompts={"en": "transcribe:", "": "transcribe:"},
-        text_normalizer="spoken-english",
-        max_text_chars=240,
+        transcription_prompts={"": "transcribe:"},
+        caption_prompts={"": "describe:"},
+        choices={
+            "emotion": ChoiceTask("which emotion?", EMOTIONS, lettered=False),
+            "sound": ChoiceTask("which sound?", EVENT_CLASSES, lettered=False),
+            "scene": ChoiceTask("which scene?", SCENES, lettered=False),
+        },
+        text_normalizer="spoken",
+        max_text_chars=160,
         max_audio_s=60.0,
-        speech_sampling=Sampling(StreamSampling(), StreamSampling()),
-        listening_sampling=Sampling(StreamSampling(), StreamSampling()),
+        max_segment_s=8.0,  # no longer utterance was heard in training
+        speech_sampling=greedy,
+        chat_sampling=greedy,
+        listening_sampling=greedy,
     )
 
 

@@ -9,6 +9,7 @@ Axis letters: T time, in samples.
 
 import ctypes
 import logging
+import re
 import zlib
 from collections import Counter
 from collections.abc import Sequence
@@ -19,7 +20,13 @@ import numpy as np
 from scipy.signal import resample_poly
 
 from kimi_demo.errors import KimiError
-from kimi_demo.nano.phones import PAUSE, phones_of_mnemonic
+from kimi_demo.nano.phones import (
+    NEUTRAL_TONE,
+    PAUSE,
+    mandarin_phones,
+    phones_of_mnemonic,
+    tone_of_digits,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -46,12 +53,19 @@ class Phone:
 
 @dataclass(frozen=True)
 class Utterance:
-    """A spoken sentence. waveform: (T,) int16. The phones cover it from 0 to its end."""
+    """A spoken sentence, or another sound with what is known of it. waveform: (T,) int16.
+
+    phones: cover it from 0 to its end; none if nobody knows them. events: (class, start_ms,
+    end_ms). tasks: (task, question, answer).
+    """
 
     text: str
     waveform: np.ndarray
     sample_rate: int
     phones: tuple[Phone, ...]
+    events: tuple[tuple[str, int, int], ...] = ()
+    emotion: str | None = None
+    tasks: tuple[tuple[str, str, str], ...] = ()
 
 
 def _load(name: str) -> ctypes.CDLL:
@@ -143,6 +157,13 @@ _FLITE_SIGNATURES = {
     "item_next": (ctypes.c_void_p, [ctypes.c_void_p]),
     "item_feat_string": (ctypes.c_char_p, [ctypes.c_void_p, ctypes.c_char_p]),
     "item_feat_float": (ctypes.c_float, [ctypes.c_void_p, ctypes.c_char_p]),
+    "lex_lookup": (
+        ctypes.c_void_p,
+        [ctypes.c_void_p, ctypes.c_char_p, ctypes.c_char_p, ctypes.c_void_p],
+    ),
+    "val_car": (ctypes.c_void_p, [ctypes.c_void_p]),
+    "val_cdr": (ctypes.c_void_p, [ctypes.c_void_p]),
+    "val_string": (ctypes.c_char_p, [ctypes.c_void_p]),
     "feat_set_float": (None, [ctypes.c_void_p, ctypes.c_char_p, ctypes.c_float]),
     "delete_utterance": (None, [ctypes.c_void_p]),
 }
@@ -159,7 +180,7 @@ class FliteSynthesizer:
             raise ValueError(f"flite has no voice {voice!r} here; it has {', '.join(FLITE_VOICES)}")
         self._flite = _load("libflite.so.1")
         _load("libflite_usenglish.so.1")
-        _load("libflite_cmulex.so.1")
+        self._lexicon_library = _load("libflite_cmulex.so.1")
         for function, (result, arguments) in _FLITE_SIGNATURES.items():
             getattr(self._flite, function).restype = result
             getattr(self._flite, function).argtypes = arguments
@@ -182,6 +203,16 @@ class FliteSynthesizer:
             return utterance_at_16_khz(text, waveform, wave.sample_rate, self._phone_ends(handle))
         finally:
             flite.delete_utterance(handle)
+
+    def pronounced(self, word: str) -> tuple[str, ...]:
+        """The phones of one lower-case word by flite's lexicon and its letter-to-sound rules."""
+        self._lexicon_library.cmu_lex_init.restype = ctypes.c_void_p
+        lexicon = self._lexicon_library.cmu_lex_init()
+        value, phones = self._flite.lex_lookup(lexicon, word.encode(), None, None), []
+        while value:
+            phones.append(self._flite.val_string(self._flite.val_car(value)).decode())
+            value = self._flite.val_cdr(value)
+        return tuple(phone.rstrip("012") for phone in phones)
 
     def _phone_ends(self, handle: int) -> list[tuple[str, float]]:
         flite, ends = self._flite, []
@@ -215,12 +246,22 @@ _PHONEME_EVENTS = 1
 _EVENT_LIST_END = 0
 _EVENT_PHONEME = 7
 _PARAMETER_RATE = 1
+_PARAMETER_VOLUME = 2
 _PARAMETER_PITCH = 3
+_PARAMETER_RANGE = 4
 _TEXT_IS_UTF8 = 1
+_MNEMONICS_AS_ASCII = 0
+_SYLLABLE_END = "_|"
+# Reads hanzi; the voice called `cmn` would spell them out in English.
+MANDARIN_VOICE = "cmn-latn-pinyin"
+
+
+def _tone_of(written: str) -> int:
+    return tone_of_digits("".join(re.findall(r"\d+", written)))
 
 
 class EspeakSynthesizer:
-    """espeak-ng with English (US) phones. One instance per process: the library is one machine.
+    """espeak-ng in English (US) and Mandarin. The library is one machine: one call at a time.
 
     `unmapped` counts phone mnemonics that had no entry in the translation table.
     Raises: SynthesizerUnavailableError if the library or its data are missing.
@@ -238,26 +279,43 @@ class EspeakSynthesizer:
         self.unmapped: Counter[str] = Counter()
         # Kept as an attribute: the library holds only a bare pointer to it.
         self._callback = _ESPEAK_CALLBACK(self._receive)
-        self._espeak.espeak_SetSynthCallback(self._callback)
+        self._espeak.espeak_TextToPhonemes.restype = ctypes.c_char_p
+        text_type = ctypes.POINTER(ctypes.c_void_p)
+        self._espeak.espeak_TextToPhonemes.argtypes = [text_type, ctypes.c_int, ctypes.c_int]
 
     def __call__(
-        self, text: str, voice: str = "en-us", rate_wpm: int = 160, pitch: int = 50
+        self,
+        text: str,
+        voice: str = "en-us",
+        rate_wpm: int = 160,
+        pitch: int = 50,
+        pitch_range: int = 50,
+        volume: int = 100,
     ) -> Utterance:
-        """rate_wpm: words per minute, 80 to 450. pitch: 0 to 99."""
+        """rate_wpm: words per minute, 80 to 450. pitch, pitch_range: 0 to 99; 0 of the range is a
+        monotone. volume: 0 to 200.
+        """
         espeak = self._espeak
-        if espeak.espeak_SetVoiceByName(voice.encode()) != 0:
-            raise SynthesizerUnavailableError(f"espeak-ng has no voice {voice!r}; {INSTALL_HINT}")
+        self._set_voice(voice)
         espeak.espeak_SetParameter(_PARAMETER_RATE, rate_wpm, 0)
         espeak.espeak_SetParameter(_PARAMETER_PITCH, pitch, 0)
+        espeak.espeak_SetParameter(_PARAMETER_RANGE, pitch_range, 0)
+        espeak.espeak_SetParameter(_PARAMETER_VOLUME, volume, 0)
         self._pieces.clear()
         self._starts.clear()
         _seed_noise(text)
         data = text.encode()
+        espeak.espeak_SetSynthCallback(self._callback)  # another instance may have set its own
         espeak.espeak_Synth(data, len(data) + 1, 0, 1, 0, _TEXT_IS_UTF8, None, None)
         espeak.espeak_Synchronize()
         waveform = np.concatenate([np.zeros(0, np.int16), *self._pieces])
-        ends = self._phone_ends(len(waveform) / self._native_rate)
+        named = self._mandarin(text) if voice.startswith(MANDARIN_VOICE) else self._english()
+        ends = self._phone_ends(named, len(waveform) / self._native_rate)
         return utterance_at_16_khz(text, waveform, self._native_rate, ends)
+
+    def _set_voice(self, voice: str) -> None:
+        if self._espeak.espeak_SetVoiceByName(voice.encode()) != 0:
+            raise SynthesizerUnavailableError(f"espeak-ng has no voice {voice!r}; {INSTALL_HINT}")
 
     def _receive(self, samples, num_samples: int, events) -> int:
         if samples and num_samples > 0:
@@ -270,12 +328,52 @@ class EspeakSynthesizer:
             index += 1
         return 0  # go on
 
-    def _phone_ends(self, duration_s: float) -> list[tuple[str, float]]:
+    def _english(self) -> list[tuple[str, ...] | None]:
+        return [phones_of_mnemonic(mnemonic) for mnemonic, _ in self._starts]
+
+    def _mandarin(self, text: str) -> list[tuple[str, ...] | None]:
+        """Events name no tones, the written phonemes do: one of them for each syllable."""
+        tones = iter(self._tones(text))
+        tone, named = next(tones, NEUTRAL_TONE), []
+        for mnemonic, _ in self._starts:
+            named.append(mandarin_phones(mnemonic, tone))
+            if mnemonic == _SYLLABLE_END:
+                tone = next(tones, NEUTRAL_TONE)
+        return named
+
+    def syllables(self, text: str) -> list[tuple[str, ...]]:
+        """The phones of each syllable of Mandarin text, in order, without a sound being made."""
+        self._set_voice(MANDARIN_VOICE)
+        spoken = []
+        for written in self._written_syllables(text, separator="_"):
+            tone = _tone_of(written)
+            bare = re.sub(r"[\d',]", "", written)
+            named = (mandarin_phones(m, tone) for m in bare.split("_") if m)
+            spoken.append(tuple(phone for phones in named for phone in phones or ()))
+        return [phones for phones in spoken if phones]
+
+    def _tones(self, text: str) -> list[int]:
+        return [_tone_of(written) for written in self._written_syllables(text)]
+
+    def _written_syllables(self, text: str, separator: str = "") -> list[str]:
+        """espeak's mnemonics of each syllable, with its tone as digits."""
+        buffer = ctypes.create_string_buffer(text.encode())
+        rest = ctypes.c_void_p(ctypes.addressof(buffer))
+        mode = _MNEMONICS_AS_ASCII | (ord(separator) << 8 if separator else 0)
+        clauses = []
+        while rest.value:  # one clause a call
+            written = self._espeak.espeak_TextToPhonemes(ctypes.byref(rest), _TEXT_IS_UTF8, mode)
+            clauses.append(written.decode())
+        syllables = (s.strip("_") for s in re.split(r"[\s|]+", " ".join(clauses)))
+        return [s for s in syllables if s]
+
+    def _phone_ends(
+        self, named: Sequence[tuple[str, ...] | None], duration_s: float
+    ) -> list[tuple[str, float]]:
         """Turn espeak's starts into ends; a mnemonic of two phones is cut in two equal parts."""
         next_starts = [start_s for _, start_s in self._starts[1:]] + [duration_s]
         ends: list[tuple[str, float]] = []
-        for (mnemonic, start_s), end_s in zip(self._starts, next_starts, strict=True):
-            names = phones_of_mnemonic(mnemonic)
+        for (mnemonic, start_s), names, end_s in zip(self._starts, named, next_starts, strict=True):
             if names is None:
                 self.unmapped[mnemonic] += 1
                 names = (PAUSE,)

@@ -45,6 +45,7 @@ from kimi_demo.nano.training import (
     add_training_arguments,
     exclude_from_muon,
     load_averaged,
+    load_matching,
     options_from,
 )
 
@@ -216,10 +217,10 @@ def new_config(cache: FeatureCache) -> FlowConfig:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--features", type=Path, required=True, help="cache with codes")
-    parser.add_argument("--heldout", type=Path, required=True, help="cache with codes")
+    parser.add_argument("--features", type=Path, nargs="+", required=True, help="with codes")
+    parser.add_argument("--heldout", type=Path, nargs="+", required=True, help="with codes")
     parser.add_argument("--tokenizer", type=Path, help="run folder, to start from its codebook")
-    parser.add_argument("--voice", default=shapes.OUTPUT_VOICE)
+    parser.add_argument("--start-from", type=Path, help="run whose layers to begin with")
     parser.add_argument("--evaluate-count", type=int, default=8)
     parser.add_argument("--crop-tokens", type=int, default=FlowRecipe.crop)
     parser.add_argument("--batch-tokens", type=int, default=FlowRecipe.tokens_per_batch)
@@ -228,8 +229,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Trains the flow-matching transformer within the budget."""
-    cache = FeatureCache(args.features, voices=[args.voice])
-    heldout = FeatureCache(args.heldout, voices=[args.voice, HELD_OUT_PREFIX + args.voice])
+    spoken = [*shapes.OUTPUT_VOICES.values(), *(f"answers-{k}" for k in shapes.OUTPUT_VOICES)]
+    cache = FeatureCache(args.features, voices=spoken)
+    heldout = FeatureCache(args.heldout, voices=[HELD_OUT_PREFIX + voice for voice in spoken])
     recipe = FlowRecipe(crop=args.crop_tokens, tokens_per_batch=args.batch_tokens)
     options = options_from(args)
     torch.manual_seed(args.seed)
@@ -237,7 +239,11 @@ def run(args: argparse.Namespace) -> None:
     config = flow_config_of(args.out) if known else new_config(cache)
     flow = FlowTransformer(config)
     initialize(flow, codebook_of(args.tokenizer) if args.tokenizer else None)
+    if args.start_from:
+        load_matching(flow, args.start_from, without=("semantic_token_embedding",))
     trainer = Trainer(flow, options, args.out)
+    if trainer.rank:  # other crops than the first process draws
+        torch.manual_seed(args.seed + trainer.step + 7919 * trainer.rank)
     (args.out / "config.yaml").write_text(yaml.safe_dump(config.to_yaml(), sort_keys=False))
     losses = FlowLoss(flow, CropSampler(cache, recipe.crop, recipe.tokens_per_batch), recipe)
     trainer.fit(losses, lambda averaged: evaluate(averaged, heldout, args.evaluate_count))

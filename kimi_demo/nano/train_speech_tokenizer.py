@@ -24,16 +24,18 @@ from kimi_demo.nano import shapes
 from kimi_demo.nano.features import (
     FRAMES_PER_POSITION,
     MEL16_PER_POSITION,
+    UNKNOWN,
     Entry,
     FeatureCache,
 )
-from kimi_demo.nano.letters import LETTERS, letter_ids, read_letters
+from kimi_demo.nano.letters import LETTERS, letter_ids, letter_loss, read_letters
 from kimi_demo.nano.phones import PHONES
 from kimi_demo.nano.training import (
     Losses,
     Trainer,
     add_training_arguments,
     exclude_from_muon,
+    load_matching,
     options_from,
 )
 
@@ -153,33 +155,48 @@ class Batch:
             heard, spoken = entry.rows(MEL16_PER_POSITION), entry.rows(FRAMES_PER_POSITION)
             mel[row, : heard.stop - heard.start] = cache.mel16[heard]
             target[row, : spoken.stop - spoken.start] = cache.mel24[spoken]
-            phones[row, : spoken.stop - spoken.start] = cache.phones[spoken]
+            phones[row, : spoken.stop - spoken.start] = known_phones(cache, entry)
         self.mel = torch.from_numpy(mel).transpose(1, 2).contiguous().to(device)
         self.target = (torch.from_numpy(target).to(device) - MEL_MEAN) / MEL_SCALE
         self.phones = torch.from_numpy(phones).to(device)
         self.lengths = torch.tensor([entry.length for entry in entries], device=device)
         self.valid = torch.arange(longest, device=device) < self.lengths[:, None]
+        self.frames = self.valid.repeat_interleave(FRAMES_PER_POSITION, 1)
         self.texts = [entry.text for entry in entries]
         self.letters = [torch.tensor(letter_ids(text)) for text in self.texts]
+
+
+def known_phones(cache: FeatureCache, entry: Entry) -> np.ndarray:
+    """(frames,) int64 phone of each frame, -100 where nobody knows it."""
+    phones = cache.phones[entry.rows(FRAMES_PER_POSITION)].astype(np.int64)
+    return np.where(phones == UNKNOWN, -100, phones)
+
+
+def phone_loss_of(logits: Tensor, phones: Tensor) -> Tensor:
+    """Cross-entropy of the frames whose phone is known. logits: (B, T, phones), phones: (B, T)."""
+    known = phones >= 0
+    if not known.any():
+        return logits.new_zeros(())
+    return F.cross_entropy(logits[known].float(), phones[known])
+
+
+def spelling_errors(voice: str, said: list[str], heard: list[str]) -> dict[str, float]:
+    """Letter and word error rates; nothing for voices that spell nothing."""
+    if not any(said):
+        return {}
+    return {f"{voice}_cer": jiwer.cer(said, heard), f"{voice}_wer": jiwer.wer(said, heard)}
 
 
 def losses_of(module: TokenizerTraining, batch: Batch) -> Losses:
     """Phones per frame, letters by CTC, mel by L1, and the pull towards the codes."""
     (phones, letters, mel), commitment, _ = module(batch.mel, batch.valid)
-    frames = batch.phones >= 0
-    phone_loss = F.cross_entropy(phones[frames].float(), batch.phones[frames])
-    mel_loss = (mel - batch.target).abs().mean(-1)[frames].mean()
-    letter_loss = F.ctc_loss(
-        letters.float().log_softmax(-1).transpose(0, 1),
-        torch.cat(batch.letters).to(letters.device),
-        batch.lengths * FRAMES_PER_POSITION,
-        torch.tensor([len(ids) for ids in batch.letters]),
-        zero_infinity=True,
-    )
+    phone_loss = phone_loss_of(phones, batch.phones)
+    mel_loss = (mel - batch.target).abs().mean(-1)[batch.frames].mean()
+    spelling = letter_loss(letters, batch.letters, batch.lengths * FRAMES_PER_POSITION)
     return {
-        "loss": phone_loss + letter_loss + mel_loss + COMMITMENT * commitment,
+        "loss": phone_loss + spelling + mel_loss + COMMITMENT * commitment,
         "phones": phone_loss.detach(),
-        "letters": letter_loss.detach(),
+        "letters": spelling.detach(),
         "mel": mel_loss.detach() * MEL_SCALE,
         "commitment": commitment.detach(),
     }
@@ -192,24 +209,25 @@ def evaluate(module: TokenizerTraining, cache: FeatureCache, device: str) -> dic
     used: set[int] = set()
     for voice in sorted({entry.voice for entry in cache.entries}):
         entries = [entry for entry in cache.entries if entry.voice == voice][:60]
-        said, heard, right, total, mel_l1 = [], [], 0, 0, 0.0
+        said, heard, right, total, frames, mel_l1 = [], [], 0, 0, 0, 0.0
         for begin in range(0, len(entries), 20):
             batch = Batch(cache, entries[begin : begin + 20], device)
             (phones, letters, mel), _, ids = module(batch.mel, batch.valid)
-            frames = batch.phones >= 0
-            right += int((phones.argmax(-1) == batch.phones)[frames].sum())
-            total += int(frames.sum())
-            mel_l1 += float((mel - batch.target).abs().mean(-1)[frames].sum()) * MEL_SCALE
+            named = batch.phones >= 0
+            right += int((phones.argmax(-1) == batch.phones)[named].sum())
+            total += int(named.sum())
+            distance = (mel - batch.target).abs().mean(-1)[batch.frames]
+            mel_l1 += float(distance.sum()) * MEL_SCALE
+            frames += len(distance)
             used |= set(ids[batch.valid].tolist())
             best = letters.argmax(-1).cpu()
             for row, text in enumerate(batch.texts):
                 length = int(batch.lengths[row]) * FRAMES_PER_POSITION
                 said.append(read_letters(letter_ids(text), collapse=False))
                 heard.append(read_letters(best[row, :length].tolist()) or " ")
-        report[f"{voice}_phone_accuracy"] = right / total
-        report[f"{voice}_mel_l1"] = mel_l1 / total
-        report[f"{voice}_cer"] = jiwer.cer(said, heard)
-        report[f"{voice}_wer"] = jiwer.wer(said, heard)
+        report[f"{voice}_phone_accuracy"] = right / max(1, total)
+        report[f"{voice}_mel_l1"] = mel_l1 / frames
+        report |= spelling_errors(voice, said, heard)
     report["codes_used"] = float(len(used))
     return report
 
@@ -218,7 +236,7 @@ def evaluate(module: TokenizerTraining, cache: FeatureCache, device: str) -> dic
 def start_codebook(module: TokenizerTraining, batches, cache: FeatureCache, device: str) -> None:
     """Fills the codebook by k-means over the states of some batches."""
     states = []
-    for _ in range(25):
+    for _ in range(50):
         batch = Batch(cache, next(batches), device)
         mask = batch.valid.repeat_interleave(MEL16_PER_POSITION, 1)
         states.append(module.encoder(batch.mel, mask)[batch.valid])
@@ -226,9 +244,11 @@ def start_codebook(module: TokenizerTraining, batches, cache: FeatureCache, devi
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--features", type=Path, required=True)
-    parser.add_argument("--heldout", type=Path, required=True, help="feature cache to evaluate on")
+    parser.add_argument("--features", type=Path, nargs="+", required=True)
+    parser.add_argument("--heldout", type=Path, nargs="+", required=True, help="to evaluate on")
     parser.add_argument("--batch", type=int, default=24)
+    parser.add_argument("--start-from", type=Path, help="run whose layers to begin with")
+    parser.add_argument("--quantize-from", type=float, default=QUANTIZE_FROM, help="of the budget")
     add_training_arguments(parser)
 
 
@@ -238,11 +258,13 @@ def run(args: argparse.Namespace) -> None:
     torch.manual_seed(args.seed)
     options = options_from(args)
     module = TokenizerTraining(shapes.speech_tokenizer_config())
+    if args.start_from:
+        load_matching(module, args.start_from, without=("codebook", "encoder.codebook"))
     trainer = Trainer(module, options, args.out)
     batches = cache.batches(args.batch, random.Random(args.seed + trainer.step))
 
     def losses() -> Losses:
-        if trainer.progress >= QUANTIZE_FROM and not module.codebook.active:
+        if trainer.progress >= args.quantize_from and not module.codebook.active:
             start_codebook(module, batches, cache, args.device)
         return losses_of(module, Batch(cache, next(batches), args.device))
 

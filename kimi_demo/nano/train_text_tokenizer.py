@@ -31,8 +31,8 @@ from kimi_demo.nano.phones import PHONES
 
 logger = logging.getLogger(__name__)
 
-TEXT_IDS = 1536  # leaves room for the merges of a second language
-DEFAULT_MERGES = 500
+TEXT_IDS = 1536  # merges for English, one id for each Mandarin character, and some reserve
+DEFAULT_MERGES = 390
 
 
 def phone_token(phone: str) -> str:
@@ -46,15 +46,19 @@ def special_tokens() -> tuple[str, ...]:
     return (*named, *map(phone_token, PHONES))
 
 
-def train(texts: Iterable[str], merges: int, out: Path) -> TextTokenizer:
+def train(
+    texts: Iterable[str], merges: int, out: Path, characters: Iterable[str] = ()
+) -> TextTokenizer:
     """Learns at most `merges` merges and writes both tokenizer files into `out`.
 
+    characters: outside ASCII, each of which becomes one id.
     The same texts give the same files.
     Raises: ValueError if the ids would not fit below the audio codes.
     """
-    if 256 + merges + len(special_tokens()) >= TEXT_IDS:
-        raise ValueError(f"{merges} merges leave no room for special tokens below id {TEXT_IDS}")
-    ranks = learn_ranks(texts, merges)
+    ranks = with_characters(learn_ranks(texts, merges), characters)
+    used = len(ranks) + len(special_tokens())
+    if used >= TEXT_IDS:
+        raise ValueError(f"{used} ids leave no room below id {TEXT_IDS}: learn fewer merges")
     out.mkdir(parents=True, exist_ok=True)
     write_ranks(out / RANKS_FILE, ranks)
     config = {SPECIAL_TOKENS_KEY: special_tokens()}
@@ -81,6 +85,17 @@ def learn_ranks(texts: Iterable[str], merges: int) -> dict[bytes, int]:
     return ranks | {piece: 256 + n for n, piece in enumerate(merged)}
 
 
+def with_characters(ranks: dict[bytes, int], characters: Iterable[str]) -> dict[bytes, int]:
+    """Appends a rank for each character, and for the beginnings through which bytes merge into it.
+
+    Nothing merges across characters, so that each is one step of the language model.
+    """
+    encoded = [character.encode() for character in sorted(set(characters))]
+    beginnings = (c[:length] for length in (2, 3, 4) for c in encoded if len(c) >= length)
+    new = (piece for piece in dict.fromkeys(beginnings) if piece not in ranks)
+    return ranks | {piece: len(ranks) + n for n, piece in enumerate(new)}
+
+
 def _byte_of_letter() -> dict[str, int]:
     """The byte behind each letter of GPT-2's printable alphabet: bytes that print stand for
     themselves, the others take the code points from 256 on."""
@@ -91,25 +106,41 @@ def _byte_of_letter() -> dict[str, int]:
 
 
 def domain_texts(sentences: int, seed: int) -> Iterator[str]:
-    """Random sentences of the closed domain, none of them held out."""
-    from kimi_demo.nano.domain import training_sentence
+    """Random English sentences and dialogues of the closed domain, none of them held out."""
+    from kimi_demo.nano import dialogue, domain
 
     rng = random.Random(seed)
     for _ in range(sentences):
-        yield training_sentence(rng)
+        yield domain.training_sentence(rng)
+        for exchange in dialogue.draw(rng, "en").exchanges:
+            yield exchange.answer
+
+
+def mandarin_characters(draws: int, seed: int) -> set[str]:
+    """Every hanzi and full-width mark of the Mandarin domain, its dialogues and its sounds."""
+    from kimi_demo.nano import dialogue, domain_zh, listening
+
+    rng = random.Random(seed)
+    texts = ["".join(domain_zh.characters()), "，。？！"]
+    for _ in range(draws):
+        texts += [e.question + e.answer for e in dialogue.draw(rng, "zh").exchanges]
+    texts += listening.mandarin_texts()
+    return {character for text in texts for character in text if ord(character) > 0x7F}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of `train text-tokenizer`."""
     parser.add_argument("--out", type=Path, required=True, help="folder of the two tokenizer files")
-    parser.add_argument("--sentences", type=int, default=100_000, help="sentences to learn from")
+    parser.add_argument("--sentences", type=int, default=60_000, help="sentences to learn from")
     parser.add_argument("--merges", type=int, default=DEFAULT_MERGES)
     parser.add_argument("--seed", type=int, default=1)
 
 
 def run(args: argparse.Namespace) -> None:
     """Trains and says how long the domain's words became."""
-    tokenizer = train(domain_texts(args.sentences, args.seed), args.merges, args.out)
+    characters = mandarin_characters(args.sentences // 5, args.seed)
+    texts = domain_texts(args.sentences, args.seed)
+    tokenizer = train(texts, args.merges, args.out, characters)
     sample = list(domain_texts(1000, args.seed + 1))
     words = sum(len(text.split()) for text in sample)
     pieces = sum(len(tokenizer.encode(text)) for text in sample)

@@ -34,7 +34,6 @@ from kimi_demo.nano.vocoder_data import (
     write_speech_cache,
 )
 
-VOICE = "slt"
 PIECE_FRAMES = 20
 BATCH = 8
 HELD_OUT = 12
@@ -172,8 +171,10 @@ def run(args: argparse.Namespace) -> None:
 def _open_cache(folder: Path, corpus_folder: Path | None) -> SpeechCache:
     if corpus_folder is None or (folder / "offsets.npy").exists():
         return SpeechCache.load(folder)
-    held_out = Corpus(corpus_folder, [f"{HELD_OUT_PREFIX}{VOICE}"])
-    items = chain(Corpus(corpus_folder, [VOICE]), islice(held_out, HELD_OUT))
+    voices = tuple(shapes.OUTPUT_VOICES.values())
+    held_out = (Corpus(corpus_folder, [f"{HELD_OUT_PREFIX}{voice}"]) for voice in voices)
+    kept_back = (islice(corpus, HELD_OUT // len(voices)) for corpus in held_out)
+    items = chain(Corpus(corpus_folder, voices), *kept_back)
     return write_speech_cache((item.waveform for item in items), folder)
 
 

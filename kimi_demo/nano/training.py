@@ -11,13 +11,15 @@ import copy
 import json
 import logging
 import math
+import os
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor, distributed, nn
 
 from kimi_demo.nano.muon import Muon
 
@@ -117,7 +119,11 @@ def hidden_matrices(module: nn.Module) -> list[nn.Parameter]:
 
 
 class Trainer:
-    """Minimises `losses()["loss"]` within the budget and keeps averaged weights in `ema`."""
+    """Minimises `losses()["loss"]` within the budget and keeps averaged weights in `ema`.
+
+    Under torchrun every process brings its own batches; gradients are averaged, the first process
+    evaluates and saves.
+    """
 
     def __init__(self, module: nn.Module, options: TrainingOptions, run_dir: Path) -> None:
         torch.manual_seed(options.seed)
@@ -130,6 +136,8 @@ class Trainer:
         self._bfloat16 = native if options.bfloat16 is None else options.bfloat16
         self.optimizers = self._build_optimizers()
         self.step = 0
+        self.rank, self._peers = _joined_group()
+        self._common_progress = 0.0
         self._watch = Stopwatch(options.device)
         self._saved_at = self._evaluated_at = time.monotonic()
         if options.resume and self.checkpoint_path.exists():
@@ -141,7 +149,12 @@ class Trainer:
 
     @property
     def progress(self) -> float:
-        """Share of the budget used, 0 to 1."""
+        """Share of the budget used, 0 to 1; the same in every process."""
+        if self._peers == 1 or self.options.steps is not None:  # every process counts alike
+            return self._own_progress()
+        return self._common_progress
+
+    def _own_progress(self) -> float:
         if self.options.steps is not None:
             return min(1.0, self.step / self.options.steps)
         return min(1.0, self._watch.elapsed_s / (60.0 * (self.options.minutes or 1e-9)))
@@ -184,13 +197,15 @@ class Trainer:
         return warmup * (floor + (1.0 - floor) * cosine)
 
     def _take_step(self, losses: LossFunction) -> Losses:
-        share = self._learning_rate_share()
         device_type = torch.device(self.options.device).type
         with torch.autocast(device_type, torch.bfloat16, enabled=self._bfloat16):
             values = losses()
         for optimizer in self.optimizers:
             optimizer.zero_grad(set_to_none=True)
         values["loss"].backward()
+        if self._peers > 1:
+            self._share_gradients()
+        share = self._learning_rate_share()
         torch.nn.utils.clip_grad_norm_(self.module.parameters(), self.options.gradient_clip)
         for optimizer in self.optimizers:
             for group in optimizer.param_groups:
@@ -200,6 +215,20 @@ class Trainer:
         if self.step % self.options.ema_every == 0:
             self._average()
         return values
+
+    @torch.no_grad()
+    def _share_gradients(self) -> None:
+        """Averages gradients, and what the schedule goes by, over the processes."""
+        learned = [p for p in self.module.parameters() if p.requires_grad]
+        gradients = [torch.zeros_like(p) if p.grad is None else p.grad for p in learned]
+        progress = gradients[0].new_tensor([self._own_progress()])
+        flat = torch.cat([*(g.flatten() for g in gradients), progress])
+        distributed.all_reduce(flat)
+        flat /= self._peers
+        self._common_progress = float(flat[-1])
+        parts = flat[:-1].split([p.numel() for p in learned])
+        for parameter, part in zip(learned, parts, strict=True):
+            parameter.grad = part.view_as(parameter)
 
     @torch.no_grad()
     def _average(self) -> None:
@@ -215,6 +244,8 @@ class Trainer:
 
     def log(self, values: dict[str, float]) -> None:
         """Appends one JSON object to train.jsonl."""
+        if self.rank:
+            return
         entry = {"step": self.step, "compute_s": round(self._watch.elapsed_s, 1), **values}
         rounded = {k: round(v, 5) if isinstance(v, float) else v for k, v in entry.items()}
         with (self.run_dir / "train.jsonl").open("a") as log:
@@ -227,7 +258,7 @@ class Trainer:
 
     @torch.no_grad()
     def _evaluate(self, evaluate: Evaluation | None) -> None:
-        if evaluate is None:
+        if evaluate is None or self.rank:
             return
         before = self._watch.elapsed_s
         self.log({f"eval_{name}": value for name, value in evaluate(self.ema).items()})
@@ -241,6 +272,8 @@ class Trainer:
 
     def save(self) -> None:
         """Writes everything needed to go on, atomically: a kill never leaves a broken file."""
+        if self.rank:
+            return
         state = {
             "module": self.module.state_dict(),
             "ema": self.ema.state_dict(),
@@ -267,6 +300,14 @@ class Trainer:
         logger.info("resumed at step %d, %.0f s of compute", self.step, state["compute_s"])
 
 
+def _joined_group() -> tuple[int, int]:
+    """This process's place and the number of processes, as torchrun set them."""
+    peers = int(os.environ.get("WORLD_SIZE", "1"))
+    if peers > 1 and not distributed.is_initialized():
+        distributed.init_process_group("gloo", timeout=timedelta(hours=1))
+    return (distributed.get_rank(), peers) if peers > 1 else (0, 1)
+
+
 def load_averaged(module: nn.Module, run_dir: Path, prefix: str = "") -> nn.Module:
     """Fills `module` with the averaged weights of a run; `prefix` picks a submodule of the run's
     module.
@@ -276,6 +317,22 @@ def load_averaged(module: nn.Module, run_dir: Path, prefix: str = "") -> nn.Modu
     chosen = {k[len(prefix) :]: v for k, v in averaged.items() if k.startswith(prefix)}
     module.load_state_dict(chosen)
     return module
+
+
+def load_matching(module: nn.Module, run_dir: Path, without: tuple[str, ...] = ()) -> None:
+    """Copies the averaged weights of a run into a module that may have grown since.
+
+    Where only the first axis differs (more phones, more codes) the common rows are copied; names
+    that begin with one of `without` stay as they are.
+    """
+    path = Path(run_dir) / "checkpoint.pt"
+    averaged = torch.load(path, map_location="cpu", weights_only=True)["ema"]
+    own = module.state_dict()
+    for name, value in averaged.items():
+        if name in own and not name.startswith(without) and own[name].dim() == value.dim():
+            rows = min(len(value), len(own[name])) if value.dim() else None
+            if own[name].shape[1:] == value.shape[1:]:
+                own[name][:rows].copy_(value[:rows]) if value.dim() else own[name].copy_(value)
 
 
 def exclude_from_muon(layers: Iterable[nn.Module]) -> None:

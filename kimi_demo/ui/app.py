@@ -2,31 +2,61 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import gradio as gr
 
 from kimi_demo.engine.base import Capabilities, Engine
 from kimi_demo.settings import Settings
+from kimi_demo.ui.about import AboutTab, facts
+from kimi_demo.ui.caption import CaptionTab
+from kimi_demo.ui.conversation import ConversationTab
 from kimi_demo.ui.i18n import EN, ZH, browser_translations, dictionaries, tr
-from kimi_demo.ui.speech import SpeechTab
+from kimi_demo.ui.speech import SpeechTab, Words
 from kimi_demo.ui.theme import css, theme
 from kimi_demo.ui.transcribe import TranscribeTab
+from kimi_demo.ui.understand import UnderstandTab, preset_words
 from kimi_demo.ui.view import header
 
 RECORDINGS_KEPT_S = 3600
 MAX_UPLOAD = "100mb"
+# In the order in which they stand on the page; the address of a tab is its name after a hash.
+TABS: dict[str, Callable[[Engine, Words], object]] = {
+    "speech": SpeechTab,
+    "conversation": ConversationTab,
+    "transcribe": TranscribeTab,
+    "caption": CaptionTab,
+    "understand": UnderstandTab,
+}
+# Run by the browser: /#caption opens that tab, and a chosen tab writes itself into the address.
+_DEEP_LINKS = """
+const PREFIX = "tab-", SUFFIX = "-button";
+const open = () => {
+  const name = location.hash.slice(1);
+  const button = /^[a-z]+$/.test(name) && document.getElementById(PREFIX + name + SUFFIX);
+  if (button) button.click();
+  return Boolean(button) || !name;
+};
+const untilThere = setInterval(() => { if (open()) clearInterval(untilThere); }, 100);
+setTimeout(() => clearInterval(untilThere), 10000);
+addEventListener("hashchange", open);
+document.addEventListener("click", (event) => {
+  const tab = event.target.closest?.(`[role=tab][id^=${PREFIX}]`);
+  if (tab) history.replaceState(null, "", "#" + tab.id.slice(PREFIX.length, -SUFFIX.length));
+});
+"""
 
 
 def page_words(capabilities: Capabilities, ui_language: str = "auto") -> dict[str, dict[str, str]]:
     """Both dictionaries, with the sentences that depend on the checkpoint."""
-    seconds = f"{capabilities.tasks.max_audio_s:g}"
+    limit = {"seconds": f"{capabilities.tasks.max_audio_s:g}"}
+    notes = ("audio_note", "caption_note", "understand_note")
     extra = {
         "header": (header(capabilities, EN), header(capabilities, ZH)),
-        "audio_note": (
-            EN["audio_note"].format(seconds=seconds),
-            ZH["audio_note"].format(seconds=seconds),
-        ),
+        "about_facts": (facts(capabilities, EN), facts(capabilities, ZH)),
+        **{key: (EN[key].format(**limit), ZH[key].format(**limit)) for key in notes},
+        **preset_words(capabilities),
     }
     return dictionaries(ui_language, extra)
 
@@ -40,12 +70,13 @@ def build_ui(engine: Engine, ui_language: str = "auto") -> gr.Blocks:
         fill_width=False,
         delete_cache=(RECORDINGS_KEPT_S // 2, RECORDINGS_KEPT_S),
     ) as page:
-        gr.HTML(tr("header"), apply_default_css=False, elem_id="header")
-        with gr.Tabs():
-            with gr.Tab(tr("tab_speech"), id="speech"):
-                SpeechTab(engine, words)
-            with gr.Tab(tr("tab_transcribe"), id="transcribe"):
-                TranscribeTab(engine, words)
+        gr.HTML(tr("header"), js_on_load=_DEEP_LINKS, apply_default_css=False, elem_id="header")
+        with gr.Tabs(overflow_behavior="wrap"):  # a tab in a menu is a tab that nobody finds
+            for name, tab in TABS.items():
+                with gr.Tab(tr(f"tab_{name}"), id=name, elem_id=f"tab-{name}"):
+                    tab(engine, words)
+            with gr.Tab(tr("tab_about"), id="about", elem_id="tab-about"):
+                AboutTab(engine.capabilities, page)
     return page
 
 
@@ -57,6 +88,8 @@ def launch_options(capabilities: Capabilities, settings: Settings) -> dict[str, 
         "server_port": settings.port,
         "share": settings.share,
         "root_path": settings.root_path,
+        "mcp_server": settings.mcp,
+        "pwa": settings.pwa,
         "i18n": browser_translations(words),
         "theme": theme(),
         "css": css(),

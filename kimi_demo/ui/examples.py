@@ -6,6 +6,9 @@ from collections.abc import Iterable
 from pathlib import Path
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
+SPEECH = "speech"
+# What a clip is an example of stands before the first hyphen of its name; speech has no such word.
+KINDS = ("sound", "scene", "emotion", "sequence", "beeps", "question")
 
 
 def sentences(languages: Iterable[str], folder: Path = EXAMPLES) -> list[str]:
@@ -20,6 +23,17 @@ def sentences(languages: Iterable[str], folder: Path = EXAMPLES) -> list[str]:
     ]
 
 
-def sounds(folder: Path = EXAMPLES) -> list[str]:
-    """Paths of examples/audio/*.wav."""
-    return [str(path) for path in sorted((folder / "audio").glob("*.wav"))]
+def sounds(kind: str = SPEECH, folder: Path = EXAMPLES) -> list[str]:
+    """Paths of the clips of one kind in examples/audio, in the order of their names."""
+    return [str(path) for path in sorted((folder / "audio").glob("*.wav")) if _kind(path) == kind]
+
+
+def labelled(path: str) -> str:
+    """A clip's name for people: "sound-dog.wav" -> "sound: dog"."""
+    kind, _, rest = Path(path).stem.partition("-")
+    return f"{kind}: {rest.replace('-', ' ')}"
+
+
+def _kind(path: Path) -> str:
+    word = path.stem.partition("-")[0]
+    return word if word in KINDS else SPEECH

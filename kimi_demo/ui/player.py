@@ -46,7 +46,7 @@ def begin_js(name: str) -> str:
 
 def stop_js(name: str) -> str:
     """For `js=` of the Stop event: silence at once, whatever the server still sends."""
-    return f"() => {{ window.kimiPlayers?.{name}?.stop(); return []; }}"
+    return f"(...inputs) => {{ window.kimiPlayers?.{name}?.stop(); return inputs; }}"
 
 
 class PlayerFeed:

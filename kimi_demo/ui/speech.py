@@ -4,49 +4,60 @@ from __future__ import annotations
 
 import dataclasses
 import secrets
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
 from gradio.components import Component
+from gradio.i18n import I18nData
 from gradio.processing_utils import save_bytes_to_cache
 
 from kimi_demo.audio import Audio
 from kimi_demo.engine.base import Engine
 from kimi_demo.errors import InputError
 from kimi_demo.events import collect
-from kimi_demo.messages import Request
+from kimi_demo.messages import Sampling
+from kimi_demo.services.languages import DETECT
+from kimi_demo.services.reading import read_aloud
 from kimi_demo.ui.examples import sentences
 from kimi_demo.ui.failures import readable, toast
 from kimi_demo.ui.i18n import tr, words_for
 from kimi_demo.ui.player import begin_js, live_player, stop_js
-from kimi_demo.ui.view import Shown, SpeechView, answer_facts, file_name
+from kimi_demo.ui.speech_view import SpeechView
+from kimi_demo.ui.view import Shown, answer_facts, file_name
 
 Updates = dict[Component, Any]
 Words = Mapping[str, dict[str, str]]
 PLAYER = "speech"
 MAX_SEED = 2**31 - 1
+LANGUAGE_NAMES = {"en": "English", "zh": "中文"}
+# Run by the browser: what the report says, progress first, is read out as it changes.
+ANNOUNCE = "element.setAttribute('aria-live', 'polite');"
 ENGINE_QUEUE: dict[str, Any] = {"concurrency_id": "engine", "concurrency_limit": 1}
 
 
-def speech_request(
-    engine: Engine, text: str, seed: float, temperature: float, top_k: float
-) -> Request:
-    """The request for these choices.
+def chosen_sampling(
+    engine: Engine, seed: float, temperature: float, top_k: float
+) -> tuple[Sampling, int]:
+    """Sampling and seed for these choices.
 
-    Raises: InputError for text that cannot be spoken or a choice out of its range.
+    Raises: InputError for a choice out of its range.
     """
-    tasks = engine.capabilities.tasks
-    sampling = tasks.speech_sampling
+    sampling = engine.capabilities.tasks.speech_sampling
     try:
         audio = dataclasses.replace(sampling.audio, temperature=temperature, top_k=int(top_k))
     except (TypeError, ValueError) as exc:
         raise InputError(f"these voice settings are not possible: {exc}") from exc
     if seed is None or not 0 <= seed <= MAX_SEED:
         raise InputError(f"the seed must be a whole number from 0 to {MAX_SEED}")
-    return tasks.speech(text, dataclasses.replace(sampling, audio=audio), int(seed))
+    return dataclasses.replace(sampling, audio=audio), int(seed)
+
+
+def language_choices(codes: Iterable[str]) -> list[tuple[I18nData | str, str]]:
+    """For a radio: Detect, then each language by its own name."""
+    return [(tr("language_auto"), DETECT), *((LANGUAGE_NAMES.get(c, c), c) for c in codes)]
 
 
 class SpeechTab:
@@ -72,6 +83,13 @@ class SpeechTab:
             max_lines=12,
             elem_id="speech-text",
             autofocus=True,
+        )
+        gr.HTML(tr("speech_limit"), elem_classes="note")
+        self.language = gr.Radio(
+            language_choices(self._engine.capabilities.languages),
+            value=DETECT,
+            label=tr("language"),
+            elem_id="speech-language",
         )
         with gr.Row(elem_classes="actions"):
             self.generate = gr.Button(
@@ -107,7 +125,7 @@ class SpeechTab:
 
     def _build_outputs(self) -> None:
         self.player = live_player(PLAYER, self._engine.capabilities.sample_rate, self._words)
-        self.report = gr.HTML(elem_id="speech-report")
+        self.report = gr.HTML(js_on_load=ANNOUNCE, elem_id="speech-report")
         self.recording = gr.Audio(
             label=tr("recording"),
             interactive=False,
@@ -115,13 +133,20 @@ class SpeechTab:
             elem_id="speech-recording",
         )
         gr.HTML(tr("ai_note"), elem_classes="note")
+        self.under_way = gr.State(None)  # the visitor's SpeechView: Stop keeps what it has
 
     def _connect(self) -> None:
-        choices = [self.text, self.seed, self.random_seed, self.temperature, self.top_k]
         running = gr.on(
             [self.generate.click, self.text.submit],
             self._run,
-            inputs=choices,
+            inputs=[
+                self.text,
+                self.language,
+                self.seed,
+                self.random_seed,
+                self.temperature,
+                self.top_k,
+            ],
             outputs=[
                 self.player,
                 self.report,
@@ -129,6 +154,7 @@ class SpeechTab:
                 self.seed,
                 self.generate,
                 self.stop,
+                self.under_way,
             ],
             js=begin_js(PLAYER),
             show_progress="minimal",
@@ -137,8 +163,9 @@ class SpeechTab:
             **ENGINE_QUEUE,
         )
         self.stop.click(
-            self._idle,
-            outputs=[self.generate, self.stop],
+            self._stopped,
+            inputs=self.under_way,
+            outputs=[self.report, self.recording, self.generate, self.stop, self.under_way],
             js=stop_js(PLAYER),
             cancels=[running],
             queue=False,
@@ -157,10 +184,11 @@ class SpeechTab:
         with gr.Row(visible=False):
             wav = gr.Audio(label="wav", interactive=False)
             info = gr.JSON(label="info")
+            language = gr.Textbox(DETECT, label="language")
         gr.on(
             [],
             self.speak,
-            inputs=[self.text, self.seed, self.temperature, self.top_k],
+            inputs=[self.text, self.seed, self.temperature, self.top_k, language],
             outputs=[wav, info],
             api_name="speak",
             **ENGINE_QUEUE,
@@ -172,27 +200,31 @@ class SpeechTab:
         seed: int,
         temperature: float,
         top_k: int,
+        language: str,
     ) -> tuple[str, dict[str, object]]:
-        """Reads text aloud and returns the complete 24 kHz WAV with its figures.
+        """Reads text aloud, sentence by sentence, and returns the complete 24 kHz WAV with its
+        figures.
 
         Args:
-            text: What to say.
+            text: What to say, up to 5,000 characters.
             seed: The same seed and text give the same speech.
             temperature: Of the sounds; 0 always takes the likeliest.
             top_k: How many sounds are considered at each step; 0 considers all.
+            language: Of the text: "detect", "en" or "zh", as far as the model speaks it.
         """
         try:
-            request = speech_request(self._engine, text, seed, temperature, top_k)
-            with closing(self._engine.stream(request)) as events:
+            sampling, chosen = chosen_sampling(self._engine, seed, temperature, top_k)
+            with closing(read_aloud(self._engine, text, sampling, chosen, language)) as events:
                 answer = collect(events)
         except Exception as exc:
             raise readable(exc, self._words["en"]) from exc
         spoken = Audio(answer.waveform, answer.sample_rate or self._engine.capabilities.sample_rate)
-        return str(self._saved(spoken, text)), answer_facts(answer, request.seed)
+        return str(self._saved(spoken, text)), answer_facts(answer, chosen)
 
     def _run(
         self,
         text: str,
+        language: str,
         seed: float,
         random_seed: bool,
         temperature: float,
@@ -201,23 +233,29 @@ class SpeechTab:
     ) -> Iterator[Updates]:
         """One run of the page; closing it (Stop, or a visitor who leaves) closes the engine's."""
         words = words_for(self._words, visitor)
-        failure = None
+        view, failure = None, None
         try:
-            chosen = secrets.randbelow(MAX_SEED) if random_seed else seed
-            request = speech_request(self._engine, text, chosen, temperature, top_k)
-            view = SpeechView(
-                secrets.token_hex(4), request.seed, self._engine.capabilities.sample_rate, words
-            )
-            yield self._updates(view.started(), text) | self._busy(request.seed)
-            with closing(self._engine.stream(request)) as events:
+            drawn = secrets.randbelow(MAX_SEED) if random_seed else seed
+            sampling, chosen = chosen_sampling(self._engine, drawn, temperature, top_k)
+            with closing(read_aloud(self._engine, text, sampling, chosen, language)) as events:
+                rate = self._engine.capabilities.sample_rate
+                view = SpeechView(secrets.token_hex(4), text, chosen, rate, words)
+                yield self._updates(view.started(), text) | self._busy(view, chosen)
                 for event in events:
                     for shown in view.shown(event):
                         yield self._updates(shown, text)
         except Exception as exc:
             failure = toast(exc, words)
+            if view:
+                yield self._updates(view.stopped(), text)
         yield self._idle()
         if failure:
             raise failure
+
+    def _stopped(self, view: SpeechView | None) -> Updates:
+        """The engine is silent already; what it said becomes the recording."""
+        shown = self._updates(view.stopped(), view.text) if view else {}
+        return shown | self._idle()
 
     def _updates(self, shown: Shown, text: str) -> Updates:
         updates: Updates = {}
@@ -233,15 +271,17 @@ class SpeechTab:
         """A WAV file in Gradio's cache, which the server empties by itself."""
         return Path(save_bytes_to_cache(audio.wav(), file_name(text), self.recording.GRADIO_CACHE))
 
-    def _busy(self, seed: int) -> Updates:
+    def _busy(self, view: SpeechView, seed: int) -> Updates:
         return {
             self.generate: gr.Button(interactive=False),
             self.stop: gr.Button(interactive=True),
             self.seed: seed,
+            self.under_way: view,
         }
 
     def _idle(self) -> Updates:
         return {
             self.generate: gr.Button(interactive=True),
             self.stop: gr.Button(interactive=False),
+            self.under_way: None,
         }

@@ -78,7 +78,5 @@ def theme() -> Base:
 
 
 def css() -> str:
-    """The page's own style sheet and the player's."""
-    return "\n".join(
-        (STATIC / name).read_text(encoding="utf-8") for name in ("page.css", "player.css")
-    )
+    """The page's own style sheet and those of its parts."""
+    return "\n".join(path.read_text(encoding="utf-8") for path in sorted(STATIC.glob("*.css")))

@@ -1,22 +1,19 @@
-"""Turns engine events into what the page shows. No Gradio server is needed to test it.
+"""What the views of the tabs share: reports, figures, progress, names, the header.
 
-A view is fed one event after the other and answers with `Shown` values; the tabs map those onto
-their components.
+A view is fed one event after the other and answers with what changes on the page; a tab maps that
+onto its components. No Gradio server is needed to test one.
 """
 
 from __future__ import annotations
 
 import html
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-
-import numpy as np
 
 from kimi_demo.audio import Audio
 from kimi_demo.engine.base import Capabilities
-from kimi_demo.events import Answer, AudioDelta, Event, Finished, TextDelta
-from kimi_demo.ui.player import PlayerFeed
+from kimi_demo.events import Answer, Finished
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,62 +26,10 @@ class Shown:
     report: str | None = None
 
 
-class SpeechView:
-    """Live sound and caption while they come, then the complete recording and a report."""
-
-    def __init__(self, run_id: str, seed: int, sample_rate: int, words: Mapping[str, str]) -> None:
-        self._feed = PlayerFeed(run_id, sample_rate)
-        self._words = words
-        self._seed = seed
-        self._sample_rate = sample_rate
-        self._pieces: list[np.ndarray] = []
-
-    def started(self) -> Shown:
-        """The page of a run that has no sound yet."""
-        return Shown(player=self._feed.started(), report="")
-
-    def shown(self, event: Event) -> Iterator[Shown]:
-        """What changes with this event."""
-        match event:
-            case TextDelta():
-                yield Shown(player=self._feed.caption(event.text))
-            case AudioDelta():
-                self._pieces.append(event.waveform)
-                for value in self._feed.sound(event.waveform):
-                    yield Shown(player=value)
-            case Finished():
-                yield Shown(
-                    player=self._feed.ended(),
-                    recording=self._recording(),
-                    report=speech_report(event, self._seed, self._words),
-                )
-
-    def _recording(self) -> Audio | None:
-        if not self._pieces:
-            return None
-        return Audio(np.concatenate(self._pieces), self._sample_rate)
-
-
-class TranscriptView:
-    """Text that grows, then a report."""
-
-    def __init__(self, heard_s: float, words: Mapping[str, str]) -> None:
-        self._heard_s = heard_s
-        self._words = words
-        self._text = ""
-
-    def started(self) -> Shown:
-        """An empty page for the next transcript."""
-        return Shown(text="", report="")
-
-    def shown(self, event: Event) -> Iterator[Shown]:
-        """What changes with this event."""
-        match event:
-            case TextDelta():
-                self._text += event.text
-                yield Shown(text=self._text)
-            case Finished():
-                yield Shown(report=transcript_report(event, self._heard_s, self._words))
+def progress(label: str, done: int, total: int) -> str:
+    """Where a long task stands, as HTML: words for everyone, a bar for those who see it."""
+    bar = f'<progress max="{total}" value="{done}" aria-hidden="true"></progress>'
+    return f'<p class="progress">{html.escape(label)}{bar if total > 1 else ""}</p>'
 
 
 def speech_report(finished: Finished, seed: int, words: Mapping[str, str]) -> str:

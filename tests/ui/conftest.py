@@ -34,6 +34,7 @@ from kimi_demo.messages import Request, TextPart
 from kimi_demo.settings import Settings
 from kimi_demo.ui import build_ui, launch_options
 from kimi_demo.ui.examples import sounds
+from tests.voice import voice
 
 RATE = 24_000
 # The scripted engine runs at a quarter of real time after a first piece as long as a real one's, so
@@ -128,12 +129,12 @@ def site() -> Iterator[Site]:
 
 @pytest.fixture(scope="session")
 def speech_wav(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What is uploaded and spoken into the fake microphone: a clip of the examples, or a tone."""
+    """What is uploaded and spoken into the fake microphone: a clip of the examples, or a buzz."""
     found = sounds()
     if found:
         return Path(found[0])
-    path = tmp_path_factory.mktemp("sound") / "tone.wav"
-    path.write_bytes(Audio(tone(2.0), RATE).wav())
+    path = tmp_path_factory.mktemp("sound") / "buzz.wav"
+    path.write_bytes(Audio(voice(2.0, RATE), RATE).wav())
     return path
 
 
@@ -229,7 +230,7 @@ class Visitor:
         return self.page.evaluate("window.loudest")
 
     def transcribe_tab(self) -> None:
-        self.page.get_by_role("tab").nth(1).click()
+        self.page.locator("#tab-transcribe-button").click()
         expect(self.page.locator("#transcript textarea")).to_be_visible()
 
     def upload(self, path: Path) -> None:

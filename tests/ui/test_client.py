@@ -23,10 +23,10 @@ def client(site: Any) -> Iterator[Client]:
 
 def test_only_the_documented_endpoints_are_public(client: Client):
     endpoints = client.view_api(return_format="dict")["named_endpoints"]
-    assert set(endpoints) == {"/speak", "/transcribe"}
+    assert set(endpoints) == {"/speak", "/chat", "/transcribe", "/caption", "/ask", "/choose"}
     assert "24 kHz WAV" in endpoints["/speak"]["description"]
     names = [parameter["parameter_name"] for parameter in endpoints["/speak"]["parameters"]]
-    assert names == ["text", "seed", "temperature", "top_k"]
+    assert names == ["text", "seed", "temperature", "top_k", "language"]
 
 
 def test_speak_returns_a_wav_and_its_figures(client: Client, site: Any):
@@ -37,9 +37,28 @@ def test_speak_returns_a_wav_and_its_figures(client: Client, site: Any):
     assert site.engine.requests[-1].sampling.audio.temperature == 0
 
 
-def test_transcribe_returns_text(client: Client, speech_wav: Path):
-    text = client.predict(handle_file(str(speech_wav)), language="en", api_name="/transcribe")
-    assert text == HEARD
+def test_speak_reads_sentence_by_sentence(client: Client):
+    path, facts = client.predict("Hello there. 你好。", language="detect", api_name="/speak")
+    assert facts["audio_s"] == soundfile.info(path).duration == 4.25
+    assert facts["text"] == "spoken wordsspoken words"
+
+
+def test_transcribe_returns_text_and_segments(client: Client, speech_wav: Path):
+    text, facts = client.predict(
+        handle_file(str(speech_wav)), language="en", api_name="/transcribe"
+    )
+    assert text == facts["text"] == HEARD
+    assert facts["language"] == "en"
+    (segment,) = facts["segments"]
+    assert 0 <= segment["start_s"] < segment["end_s"] <= facts["audio_s"]
+
+
+def test_unknown_languages_are_refused_with_the_possible_ones(client: Client, speech_wav: Path):
+    sound = handle_file(str(speech_wav))
+    with pytest.raises(AppError, match="'fr' here: choose one of detect, en, zh"):
+        client.predict(sound, language="fr", api_name="/transcribe")
+    with pytest.raises(AppError, match="'fr' here: choose one of detect, en, zh"):
+        client.predict("Bonjour.", language="fr", api_name="/speak")
 
 
 @pytest.mark.parametrize(

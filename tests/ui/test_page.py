@@ -8,9 +8,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import soundfile
 from playwright.sync_api import expect
+
+from tests.voice import silence, voice
 
 HEARD = "the cat sleeps under the green tree"
 RATE = 24_000
@@ -70,8 +73,27 @@ def test_stop_silences_the_page_and_the_engine(visitor: Any, site: Any, eventual
     assert later["played"] == stopped["played"] < later["received"] < 60 * RATE
     assert eventually(lambda: site.engine.endings[-1:] == ["cancelled"])
     expect(visitor.page.locator("#speech-generate")).to_be_enabled()
+    expect(visitor.page.locator("#speech-report")).to_contain_text("spoken so far")
+    with visitor.page.expect_download() as download:
+        visitor.page.locator("#speech-recording").get_by_label("Download").first.click()
+    assert download.value.suggested_filename == "a-long-story.wav"
+    kept = soundfile.info(str(download.value.path())).frames
+    assert stopped["played"] <= kept < 60 * RATE
     visitor.speak("Speak again.")
     assert visitor.wait_state("ended")["played"] == 2 * RATE
+
+
+def test_a_long_text_is_read_sentence_by_sentence(visitor: Any, site: Any):
+    visitor.page.get_by_label("English").first.check()
+    visitor.speak("The first one. The second one.\nA new paragraph.")
+    report = visitor.page.locator("#speech-report")
+    expect(report).to_contain_text("Sentence 2 of 3")
+    assert report.evaluate("e => !!(e.closest('[aria-live]') || e.querySelector('[aria-live]'))")
+    stats = visitor.wait_state("ended")
+    assert stats["received"] == stats["played"] == round((3 * 2 + 0.25 + 0.5) * RATE)
+    expect(visitor.page.locator(".live-caption")).to_have_text(" ".join(["spoken words"] * 3))
+    expect(report).to_contain_text("6.75 s")
+    assert len(site.engine.requests[-3:]) == 3
 
 
 def test_a_visitor_who_leaves_frees_the_engine(visit: Callable, site: Any, eventually: Callable):
@@ -122,7 +144,7 @@ def test_a_page_without_secure_context_still_speaks(visit: Callable, site: Any):
     assert stats["received"] == stats["played"] == 2 * RATE
     assert (stats["gaps"], stats["underruns"]) == (0, 0)
     visitor.transcribe_tab()
-    expect(visitor.page.locator("#microphone-note")).to_be_visible()
+    expect(visitor.page.locator("#transcribe-audio-microphone")).to_be_visible()
 
 
 def test_reset_seed_and_sampling_reach_the_engine(visitor: Any, site: Any):
@@ -150,7 +172,7 @@ def test_reset_seed_and_sampling_reach_the_engine(visitor: Any, site: Any):
     ("text", "message"),
     [
         ("   ", "There is nothing to say yet"),
-        ("far too long " * 100, "shorten it"),
+        ("far too long " * 400, "shorten it"),
         ("?!", "Nothing in this text can be spoken"),
         ("engine failure", "ran out of memory"),
         ("crash", "Please try again"),
@@ -168,10 +190,11 @@ def test_what_cannot_be_spoken_is_explained(visitor: Any, text: str, message: st
 def test_an_uploaded_file_is_transcribed(visitor: Any, site: Any, speech_wav: Path):
     visitor.transcribe_tab()
     visitor.upload(speech_wav)
-    visitor.page.get_by_label("English").check()
+    visitor.page.locator("#transcribe-language").get_by_label("English").check()
     visitor.page.locator("#transcribe-start").click()
     expect(visitor.transcript()).to_have_value(HEARD)
     expect(visitor.page.locator("#transcribe-report")).to_contain_text("first word")
+    expect(visitor.page.locator("table.segments tbody tr")).to_have_count(1)
     (message,) = site.engine.requests[-1].messages
     seconds = soundfile.info(str(speech_wav)).duration
     assert message.parts[1].audio.duration_s == pytest.approx(seconds, abs=0.01)
@@ -179,6 +202,31 @@ def test_an_uploaded_file_is_transcribed(visitor: Any, site: Any, speech_wav: Pa
     visitor.page.locator("#transcribe-clear").click()
     expect(visitor.transcript()).to_have_value("")
     expect(visitor.page.locator("#transcribe-report .figures")).to_have_count(0)
+    expect(visitor.page.locator("table.segments")).to_have_count(0)
+    expect(visitor.page.locator("#transcribe-srt")).to_be_disabled()
+
+
+def test_a_long_recording_becomes_segments_and_subtitles(visitor: Any, tmp_path: Path):
+    talk = tmp_path / "my talk.wav"
+    soundfile.write(talk, np.concatenate([voice(1), silence(1), voice(1.5), silence(1)]), 16_000)
+    visitor.transcribe_tab()
+    page = visitor.page
+    expect(page.locator("#transcribe-srt")).to_be_disabled()
+    visitor.upload(talk)
+    page.locator("#transcribe-start").click()
+    expect(page.locator("#transcribe-report")).to_contain_text("Part 2 of 2")
+    expect(page.locator("table.segments tbody tr")).to_have_count(2)
+    expect(visitor.transcript()).to_have_value(f"{HEARD} {HEARD}")
+    for name, beginning in [
+        ("srt", "1\n00:00:00,"),
+        ("vtt", "WEBVTT"),
+        ("txt", HEARD),
+        ("json", "{"),
+    ]:
+        with page.expect_download() as download:
+            page.locator(f"#transcribe-{name}").click()
+        assert download.value.suggested_filename == f"my talk.{name}"
+        assert Path(download.value.path()).read_text(encoding="utf-8").startswith(beginning)
 
 
 def test_a_recording_is_transcribed_when_it_stops(visitor: Any, site: Any):
@@ -222,13 +270,16 @@ def test_the_page_speaks_mandarin(visit: Callable, site: Any):
     expect(visitor.transcript()).to_have_attribute("aria-live", "polite")
 
 
-def test_a_phone_needs_no_sideways_scrolling(visit: Callable, site: Any):
+def test_a_phone_needs_no_sideways_scrolling(visit: Callable, site: Any, speech_wav: Path):
     visitor = visit(site.url, viewport={"width": 390, "height": 844})
     width = "document.documentElement.scrollWidth"
     visitor.speak("On the phone.")
     visitor.wait_state("ended")
     assert visitor.page.evaluate(width) <= 390
     visitor.transcribe_tab()
+    visitor.upload(speech_wav)
+    visitor.page.locator("#transcribe-start").click()
+    expect(visitor.page.locator("table.segments")).to_be_visible()
     assert visitor.page.evaluate(width) <= 390
 
 

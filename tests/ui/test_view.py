@@ -14,13 +14,15 @@ from kimi_demo.audio import to_int16
 from kimi_demo.engine.base import Capabilities
 from kimi_demo.errors import AudioError, EngineError
 from kimi_demo.events import AudioDelta, Finished, Started, TextDelta, Timings, collect
+from kimi_demo.services.reading import SentenceStarted
+from kimi_demo.services.transcribing import Segment, SegmentStarted, Transcript
 from kimi_demo.settings import Settings
 from kimi_demo.ui.failures import readable
 from kimi_demo.ui.i18n import EN, ZH, dictionaries, words_for
 from kimi_demo.ui.player import SLICE_S, PlayerFeed
+from kimi_demo.ui.speech_view import SpeechView
+from kimi_demo.ui.transcript_view import TranscriptView, segment_table, short_clock
 from kimi_demo.ui.view import (
-    SpeechView,
-    TranscriptView,
     answer_facts,
     file_name,
     header,
@@ -70,7 +72,7 @@ def test_only_the_last_value_of_a_feed_is_the_end():
 
 
 def test_speech_view_ends_with_recording_and_figures():
-    view = SpeechView("run", 7, RATE, EN)
+    view = SpeechView("run", "Hi.", 7, RATE, EN)
     first, second = noise(0.5), noise(0.3)
     events = [Started(9), TextDelta("hi"), AudioDelta(first, RATE), AudioDelta(second, RATE), END]
     shown = [change for event in events for change in view.shown(event)]
@@ -83,17 +85,74 @@ def test_speech_view_ends_with_recording_and_figures():
 
 def test_speech_view_without_sound_offers_no_recording():
     mute = Finished("stop", 9, 0, 0, Timings(None, None, 1.0, 0.0))
-    (last,) = SpeechView("run", 0, RATE, EN).shown(mute)
+    (last,) = SpeechView("run", "Hi.", 0, RATE, EN).shown(mute)
     assert last.recording is None
     assert "–" in last.report
 
 
+def test_speech_view_tells_the_sentence_in_work():
+    view = SpeechView("run", "One. Two.", 0, RATE, ZH)
+    (shown,) = view.shown(SentenceStarted(2, 5, "Two."))
+    assert "第 2 句，共 5 句" in shown.report
+    assert 'max="5" value="1"' in shown.report
+
+
+def test_a_stopped_speech_view_keeps_what_was_spoken():
+    view = SpeechView("run", "One. Two.", 0, RATE, EN)
+    assert view.stopped().recording is None
+    spoken = noise(1.2)
+    for _ in view.shown(AudioDelta(spoken, RATE)):
+        pass
+    kept = view.stopped()
+    np.testing.assert_array_equal(kept.recording.waveform, spoken)
+    assert "1.2 s" in kept.report
+
+
+HEARD = [
+    SegmentStarted(1, 2, 0.0, 1.5),
+    TextDelta("good "),
+    TextDelta("morning"),
+    SegmentStarted(2, 2, 61.0, 62.06),
+    TextDelta("<bye>"),
+]
+
+
 def test_transcript_grows_word_by_word():
-    view = TranscriptView(2.0, EN)
-    events = [Started(5), TextDelta("good "), TextDelta("morning"), END]
-    shown = [change for event in events for change in view.shown(event)]
-    assert [change.text for change in shown] == ["good ", "good morning", None]
+    view = TranscriptView("talk", 2.0, EN)
+    view.started()
+    shown = [change for event in [*HEARD, END] for change in view.shown(event)]
+    texts = [change.text for change in shown]
+    assert texts == ["", "good", "good morning", "good morning", "good morning <bye>", None]
+    assert "Part 2 of 2, at 1:01.0" in shown[3].report
+    assert "<td>good morning</td>" in shown[3].segments
+    assert "1:01.0 – 1:02.1" in view.stopped().segments
+    assert "&lt;bye&gt;" in view.stopped().segments
     assert "0.50" in shown[-1].report  # 1 s of computing for 2 s of sound
+
+
+def test_a_very_long_transcript_is_sent_by_segments():
+    view = TranscriptView("talk", 3600.0, EN)
+    first, more = TextDelta("word " * 2000), TextDelta("more")
+    events = [SegmentStarted(1, 2, 0.0, 1.0), first, more, SegmentStarted(2, 2, 2.0, 3.0)]
+    sent = [[change.text for change in view.shown(event)] for event in events]
+    assert [len(texts) for texts in sent] == [1, 1, 0, 1]
+    assert sent[-1][0].endswith("word more")
+
+
+def test_files_come_with_the_whole_transcript_or_with_stop():
+    view = TranscriptView("talk", 2.0, EN)
+    assert view.stopped().files == {}
+    for event in HEARD[:3]:
+        assert all(change.files is None for change in view.shown(event))
+    assert view.stopped().files["txt"] == "good morning\n"
+    (shown,) = view.shown(Transcript((Segment(0, 1, "one"), Segment(1, 2, "two")), "en"))
+    assert shown.files.keys() == {"txt", "srt", "vtt", "json"}
+    assert shown.files["txt"] == "one\ntwo\n"
+
+
+def test_a_table_without_segments_is_nothing():
+    assert segment_table((), EN) == ""
+    assert [short_clock(s) for s in (0, 59.96, 3600.04)] == ["0:00.0", "1:00.0", "60:00.0"]
 
 
 def test_an_answer_cut_off_at_the_limit_says_so():

@@ -3,6 +3,7 @@
 import argparse
 import importlib
 import json
+import re
 import subprocess
 import sys
 
@@ -16,6 +17,7 @@ from kimi_demo.engine.scripted import ScriptedEngine
 from kimi_demo.errors import CheckpointError
 from kimi_demo.events import AudioDelta, Finished, Started, TextDelta, Timings
 from kimi_demo.tasks import TaskTable
+from tests.voice import silence, voice
 
 RATE = 24_000
 SOUND = np.sin(np.arange(RATE // 2) / 20).astype(np.float32) * 0.5
@@ -35,7 +37,8 @@ def speak_or_write(request):
 def engine(monkeypatch):
     """Stands behind the factory; its `chosen` tells which model a command asked for."""
     tasks = TaskTable(max_text_chars=100)
-    scripted = ScriptedEngine(speak_or_write, Capabilities("nano", "", "cpu", 0, RATE, tasks=tasks))
+    capabilities = Capabilities("nano", "", "cpu", 0, RATE, ("en", "zh"), tasks)
+    scripted = ScriptedEngine(speak_or_write, capabilities)
     scripted.chosen = None
 
     def create_engine(model, device):
@@ -51,7 +54,14 @@ def engine(monkeypatch):
 @pytest.fixture
 def recording(tmp_path):
     path = tmp_path / "recording.wav"
-    soundfile.write(path, np.tile(SOUND, 4), RATE)
+    soundfile.write(path, voice(2.0, RATE), RATE)
+    return path
+
+
+@pytest.fixture
+def two_sentences(tmp_path):
+    path = tmp_path / "talk.wav"
+    soundfile.write(path, np.concatenate([voice(1), silence(1), voice(1)]), 16_000)
     return path
 
 
@@ -112,6 +122,24 @@ def test_a_line_that_cannot_be_spoken_does_not_stop_the_others(engine, tmp_path,
     assert {path.name for path in (tmp_path / "out").iterdir()} == {"1.wav", "4.wav"}
 
 
+def test_say_reads_a_long_text_sentence_by_sentence(engine, tmp_path, capsys):
+    out = tmp_path / "out.wav"
+    text = "Hello there. " + "a very long sentence, " * 10 + "which ends."
+    assert main(["say", text, "-o", str(out), "--json"]) == 0
+    (result,) = json_lines(capsys)
+    assert len(engine.requests) == 4
+    assert result["audio_tokens"] == 6 * 4
+    assert soundfile.info(out).duration == pytest.approx(result["audio_s"], abs=0.001)
+    assert result["audio_s"] == pytest.approx(0.5 * 4 + 0.25 + 0.1 + 0.1)
+
+
+def test_say_refuses_a_language_that_the_checkpoint_does_not_speak(tmp_path, capsys, engine):
+    engine._capabilities = Capabilities("nano", "", "cpu", 0, RATE, ("en",))
+    for arguments in (["你好"], ["Hello", "--language", "zh"]):
+        assert main(["say", *arguments, "-o", str(tmp_path / "x.wav")]) == 2
+        assert re.search("it speaks English|one of detect, en", capsys.readouterr().err)
+
+
 def test_transcribe_prints_the_text(engine, recording, capsys):
     assert main(["transcribe", str(recording), "--language", "zh"]) == 0
     assert capsys.readouterr().out == "ni hao 你好\n"
@@ -130,6 +158,28 @@ def test_transcribe_prints_one_json_object_a_file(engine, recording, capsys):
     assert results[0]["audio_tokens"] == 0
 
 
+def test_transcribe_writes_subtitles(engine, two_sentences, tmp_path, capsys):
+    assert main(["transcribe", str(two_sentences), "--format", "srt"]) == 0
+    cues = capsys.readouterr().out.split("\n\n")
+    assert len(cues) == 2
+    assert cues[0].startswith("1\n00:00:00,000 --> 00:00:01,")
+    assert cues[1].endswith("\nni hao 你好\n")
+    folder = tmp_path / "new"
+    files = [str(two_sentences)] * 2
+    assert main(["transcribe", *files, "--format", "vtt", "-o", str(folder)]) == 0
+    assert (folder / "talk.vtt").read_text(encoding="utf-8").startswith("WEBVTT\n")
+    assert str(folder / "talk.vtt") in capsys.readouterr().out
+
+
+def test_transcribe_tells_programs_when_each_part_was_said(engine, two_sentences, capsys):
+    assert main(["transcribe", str(two_sentences), "--json", "--language", "zh"]) == 0
+    (result,) = json_lines(capsys)
+    first, second = result["segments"]
+    assert first["end_s"] < second["start_s"] < second["end_s"] <= 3.0
+    assert result["text"] == "ni hao 你好ni hao 你好"
+    assert (result["language"], result["text_tokens"]) == ("zh", 4)
+
+
 def test_a_file_that_is_no_sound_does_not_stop_the_others(engine, recording, tmp_path, capsys):
     broken = tmp_path / "broken.wav"
     broken.write_bytes(b"no sound")
@@ -145,7 +195,7 @@ def test_a_file_that_is_no_sound_does_not_stop_the_others(engine, recording, tmp
     [
         ["say", "", "-o", "OUT/x.wav"],
         ["say", "...", "-o", "OUT/x.wav"],
-        ["say", "a" * 101, "-o", "OUT/x.wav"],
+        ["say", "a" * 5001, "-o", "OUT/x.wav"],
         ["say", "silence", "-o", "OUT/x.wav"],
         ["say", "hi", "-o", "OUT"],
         ["say", "hi", "-o", "OUT/x.wav", "--model", "unknown"],
@@ -155,14 +205,18 @@ def test_a_file_that_is_no_sound_does_not_stop_the_others(engine, recording, tmp
         ["transcribe", "OUT/missing.wav"],
         ["transcribe", "OUT/empty.txt"],
         ["transcribe", "OUT/silent.wav"],
+        ["transcribe", "OUT/hiss.wav"],
         ["transcribe", "OUT/long.wav"],
+        ["transcribe", "OUT/hiss.wav", "OUT/hiss.wav", "--format", "srt"],
+        ["transcribe", "OUT/hiss.wav", "-o", "OUT"],
     ],
 )
 def test_bad_input_is_one_clear_line_and_exit_code_two(engine, tmp_path, capsys, arguments):
     (tmp_path / "empty.txt").write_text("\n \n", encoding="utf-8")
     (tmp_path / "binary.txt").write_bytes(b"\xff\xfe\x00\xd8")
     soundfile.write(tmp_path / "silent.wav", np.zeros(RATE), RATE)
-    soundfile.write(tmp_path / "long.wav", np.tile(SOUND[:4000], 121 * 2), 4000 * 2)
+    soundfile.write(tmp_path / "hiss.wav", np.random.default_rng(0).normal(0, 0.004, RATE), RATE)
+    soundfile.write(tmp_path / "long.wav", np.zeros(3601 * 100), 100)
     placed = [argument.replace("OUT", str(tmp_path)) for argument in arguments]
     assert main(placed) == 2
     captured = capsys.readouterr()
@@ -183,6 +237,8 @@ def test_bad_input_is_one_clear_line_and_exit_code_two(engine, tmp_path, capsys,
         ["say", "hi", "-o", "x.wav", "--seed", "many"],
         ["transcribe"],
         ["transcribe", "x.wav", "--language", "fr"],
+        ["transcribe", "x.wav", "--format", "srt", "--json"],
+        ["transcribe", "x.wav", "--format", "doc"],
         ["train"],
     ],
 )

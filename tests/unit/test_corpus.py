@@ -1,5 +1,6 @@
 """The sentences of the domain, the corpus on disk, and the synthesisers if they are installed."""
 
+import argparse
 import random
 import re
 from collections import Counter
@@ -8,10 +9,20 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from kimi_demo.nano import corpus, domain, inflection, numerals
-from kimi_demo.nano.phones import PAUSE, PHONES, phones_of_mnemonic
+from kimi_demo.nano import corpus, domain, domain_zh, inflection, numerals, shapes
+from kimi_demo.nano.phones import (
+    ENGLISH_PHONES,
+    MANDARIN_PHONES,
+    NEUTRAL_TONE,
+    PAUSE,
+    PHONES,
+    mandarin_phones,
+    phones_of_mnemonic,
+    tone_of_digits,
+)
 from kimi_demo.nano.synthesizers import (
     LEADING_SILENCE_S,
+    MANDARIN_VOICE,
     SAMPLE_RATE_HZ,
     TRAILING_SILENCE_S,
     EspeakSynthesizer,
@@ -222,6 +233,52 @@ def test_unknown_voices_are_refused() -> None:
         corpus.VoiceSpec("slt", 0)
 
 
+def test_what_is_known_of_a_sound_is_read_back(tmp_path: Path) -> None:
+    known = {
+        "events": (("dog", 100, 300), ("bell", 200, 900)),
+        "emotion": "sad",
+        "tasks": (("caption", "", "a dog."), ("ask", "这是什么声音？", "狗叫声。")),
+    }
+    sound = Utterance("", np.zeros(160, np.int16), SAMPLE_RATE_HZ, (), **known)
+    corpus.write_shard(tmp_path / "sounds" / "000", "sounds", [sound, _utterance("a.", 16, 0)])
+    read, plain = corpus.Corpus(tmp_path)
+    assert {name: getattr(read, name) for name in known} == known
+    assert read.phones == ()
+    assert (plain.events, plain.emotion, plain.tasks) == ((), None, ())
+
+
+def test_a_full_corpus_has_both_output_voices_and_many_speakers() -> None:
+    parser = argparse.ArgumentParser()
+    corpus.add_arguments(parser)
+    args = parser.parse_args(["--out", "x", "--hours-mandarin", "0.5"])
+    assert (args.hours_slt, args.hours_mandarin) == (corpus.DEFAULT_HOURS["slt"], 0.5)
+    assert set(shapes.OUTPUT_VOICES.values()) < set(corpus.DEFAULT_HOURS) < set(corpus.VOICES)
+    assert "rms" not in corpus.DEFAULT_HOURS  # evaluation alone hears it
+    spoken = {voice: corpus.language_of(voice) for voice in corpus.VOICES}
+    assert {v for v, language in spoken.items() if language == "zh"} == {"mandarin", "espeak-zh"}
+    assert {spoken[voice] for voice in shapes.OUTPUT_VOICES.values()} == {"en", "zh"}
+    for language, voice in shapes.OUTPUT_VOICES.items():
+        assert corpus.language_of(voice) == language
+
+
+def test_every_voice_holds_out_the_sentences_of_its_language(tmp_path: Path) -> None:
+    specs = [corpus.VoiceSpec(voice, 0.1) for voice in ("slt", "mandarin")]
+    english, mandarin = (job for job in corpus.shard_jobs(tmp_path, specs, 1) if job.sentences)
+    assert english.sentences == tuple(domain.read_held_out())
+    assert mandarin.sentences == tuple(domain_zh.read_held_out())
+    assert mandarin.folder == tmp_path / "heldout-mandarin" / "000"
+
+
+def test_phonetic_sentences_are_any_common_characters() -> None:
+    common = corpus._common_characters()
+    assert len(set(common)) == len(common) == 3755
+    rng = random.Random(2)
+    for _ in range(100):
+        text = corpus.phonetic_sentence(rng)
+        assert 4 <= len(domain_zh.hanzi_of(text)) <= 14
+        assert set(text) <= {*common, "。"}
+
+
 # ---- synthesisers -------------------------------------------------------------------------------
 
 
@@ -253,7 +310,23 @@ def test_espeak_mnemonics_become_phones_of_the_inventory() -> None:
     assert phones_of_mnemonic("A@") == ("aa", "r")
     assert phones_of_mnemonic("I37") == ("ih",)
     assert phones_of_mnemonic("%%%Q") is None
-    assert len(set(PHONES)) == len(PHONES) == 41
+
+
+def test_phones_are_all_different_and_mandarin_has_its_own() -> None:
+    assert len(set(PHONES)) == len(PHONES) == 1 + len(ENGLISH_PHONES) + len(MANDARIN_PHONES)
+    assert all(name.startswith("zh:") for name in MANDARIN_PHONES)
+    assert PHONES[:41] == (PAUSE, *ENGLISH_PHONES)  # rows of readouts that were trained before
+
+
+def test_mandarin_mnemonics_become_consonants_and_vowels_with_a_tone() -> None:
+    assert mandarin_phones("tS;h", 4) == ("zh:q",)
+    assert mandarin_phones("Au", 3) == ("zh:ao3",)
+    assert mandarin_phones("y@", NEUTRAL_TONE) == ("zh:yn5",)
+    assert mandarin_phones("_:", 1) == (PAUSE,)
+    assert mandarin_phones("_|", 1) == mandarin_phones(";", 1) == ()
+    assert mandarin_phones("Q%", 1) is None
+    tones = [tone_of_digits(digits) for digits in ("55", "35", "214", "51", "11", "")]
+    assert tones == [1, 2, 3, 4, 5, 5]
 
 
 def _installed(make: type[FliteSynthesizer] | type[EspeakSynthesizer]) -> object:
@@ -306,6 +379,40 @@ def test_espeak_speaks_slower_and_higher_when_told() -> None:
     assert not espeak.unmapped
     with pytest.raises(SynthesizerUnavailableError, match="no voice"):
         espeak("hello.", voice="xx-nobody")
+
+
+def test_mandarin_syllables_carry_their_tones() -> None:
+    espeak = _installed(EspeakSynthesizer)
+    assert espeak.syllables("妈麻马骂吗") == [("zh:m", f"zh:a{tone}") for tone in range(1, 6)]
+    for tone, character in enumerate("妈麻马骂吗", 1):
+        spoken = espeak(f"{character}。", MANDARIN_VOICE)
+        assert [p.name for p in spoken.phones] == [PAUSE, "zh:m", f"zh:a{tone}", PAUSE]
+    clauses = espeak.syllables("你好，天！")
+    assert [phones[0] for phones in clauses] == ["zh:n", "zh:h", "zh:t"]
+
+
+@pytest.mark.parametrize("voice", [corpus.MANDARIN, corpus.ESPEAK_MANDARIN])
+def test_mandarin_speech_has_the_phones_of_its_syllables(voice: str) -> None:
+    espeak, rng = _installed(EspeakSynthesizer), random.Random(1)
+    for _ in range(5):
+        text = domain_zh.training_sentence(rng)
+        names = [phone.name for phone in corpus.speak(voice, text, rng).phones]
+        spoken = [name for name in names if name != PAUSE]
+        assert spoken == [name for phones in espeak.syllables(text) for name in phones], text
+        assert set(spoken) <= set(MANDARIN_PHONES)
+    assert not corpus._espeak().unmapped
+
+
+def test_a_monotone_moves_its_pitch_less() -> None:
+    espeak = _installed(EspeakSynthesizer)
+    flat, lively = (espeak("is it really you?", pitch_range=r).waveform for r in (0, 99))
+    assert len(flat) != len(lively) or not np.array_equal(flat, lively)
+
+
+def test_the_lexicon_pronounces_words_without_speaking() -> None:
+    flite = _installed(FliteSynthesizer)
+    assert flite.pronounced("window") == ("w", "ih", "n", "d", "ow")
+    assert set(flite.pronounced("blorfing")) <= set(ENGLISH_PHONES)
 
 
 def test_a_training_shard_is_the_same_each_time(tmp_path: Path) -> None:

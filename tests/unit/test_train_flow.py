@@ -91,7 +91,8 @@ def test_blocks_have_allowed_lengths() -> None:
 def test_crops_stay_within_an_utterance_and_fit_their_mel(cache: FeatureCache) -> None:
     torch.manual_seed(0)
     sampler, seen = CropSampler(cache, crop=10, tokens_per_batch=24), set()
-    sounds = {int(c): cache.mel24[FRAMES_PER_POSITION * i] for i, c in enumerate(cache.codes)}
+    codes, mels = cache.codes[0 : sum(LENGTHS)], cache.mel24[0 : 4 * sum(LENGTHS)]
+    sounds = dict(zip(codes.tolist(), mels[::FRAMES_PER_POSITION], strict=True))
     for _ in range(200):
         tokens, mel = sampler.draw()
         seen.add(tokens.shape[1])

@@ -11,7 +11,8 @@ import pytest
 import torch
 
 from kimi_demo.model.mel import log_mel
-from kimi_demo.nano import shapes, train_vocoder
+from kimi_demo.nano import corpus, shapes, train_vocoder
+from kimi_demo.nano.synthesizers import Utterance
 from kimi_demo.nano.train_vocoder import HELD_OUT, TrainableVocoder, spectral_loss
 from kimi_demo.nano.vocoder_data import (
     GeneratedPieces,
@@ -55,6 +56,22 @@ def test_cache_is_at_the_vocoders_rate(cache: SpeechCache) -> None:
     training = cache.without_last(HELD_OUT)
     assert len(training) == 4
     assert len(training.samples) == 4 * len(cache.utterance(0))
+
+
+def test_a_cache_is_filled_with_both_output_voices_and_ends_with_what_is_held_out(
+    tmp_path: Path,
+) -> None:
+    for pitch, voice in enumerate(shapes.OUTPUT_VOICES.values()):
+        for name, count, level in ((voice, 3, 1000), (f"heldout-{voice}", 9, 2000)):
+            waveform = np.full(1600, level + 100 * pitch, np.int16)
+            spoken = (Utterance("", waveform, 16_000, ()) for _ in range(count))
+            corpus.write_shard(tmp_path / "corpus" / name / "000", name, spoken)
+    filled = train_vocoder._open_cache(tmp_path / "cache", tmp_path / "corpus")
+    levels = [float(filled.utterance(i).median()) * 32768 for i in range(len(filled))]
+    assert levels == pytest.approx([1000] * 3 + [1100] * 3 + [2000] * 6 + [2100] * 6, abs=10)
+    assert len(filled.without_last(HELD_OUT)) == 6
+    again = train_vocoder._open_cache(tmp_path / "cache", tmp_path / "nowhere")
+    assert len(again) == len(filled)
 
 
 def test_natural_pieces_line_up_with_their_mel(cache: SpeechCache) -> None:

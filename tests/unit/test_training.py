@@ -2,13 +2,22 @@
 
 import dataclasses
 import json
+import os
+import socket
 
 import pytest
 import torch
-from torch import nn
+from torch import distributed, nn
+from torch.multiprocessing.spawn import spawn
 
 from kimi_demo.nano.muon import Muon, orthogonalise
-from kimi_demo.nano.training import Trainer, TrainingOptions, hidden_matrices, load_averaged
+from kimi_demo.nano.training import (
+    Trainer,
+    TrainingOptions,
+    hidden_matrices,
+    load_averaged,
+    load_matching,
+)
 
 OPTIONS = TrainingOptions(steps=12, warmup_steps=3, log_every_steps=1, bfloat16=False)
 
@@ -172,3 +181,124 @@ def test_muon_handles_tall_and_wide_matrices_and_skips_those_without_gradient():
         optimizer.step()
     assert loss < 0.2 * start
     assert torch.equal(idle, before)
+
+
+# ---- several processes --------------------------------------------------------------------------
+
+THREE_STEPS = dataclasses.replace(OPTIONS, steps=3, ema_decay=0.5)
+
+
+def reversing_losses(trainer, ranks):
+    """The mean loss of the batches that these ranks would draw."""
+    sources = [torch.Generator().manual_seed(100 + rank) for rank in ranks]
+
+    def losses():
+        batches = [torch.randn(16, 4, generator=source) for source in sources]
+        each = [(trainer.module(x) - x.flip(1)).square().mean() for x in batches]
+        return {"loss": sum(each) / len(each)}
+
+    return losses
+
+
+def trained_by(ranks, run_dir, options=THREE_STEPS):
+    trainer = Trainer(tiny_module(), options, run_dir)
+    trainer.fit(reversing_losses(trainer, ranks), lambda _: {"figure": 1.0})
+    return trainer
+
+
+SOME_MINUTES = dataclasses.replace(OPTIONS, steps=None, minutes=0.2 / 60)
+
+
+def one_of_two(rank, port, folder):
+    """What each process does; torchrun would set the environment."""
+    torch.set_num_threads(1)
+    place = {"WORLD_SIZE": "2", "RANK": str(rank), "MASTER_PORT": str(port)}
+    os.environ.update(place, MASTER_ADDR="127.0.0.1")
+    for name, options in (("steps", THREE_STEPS), ("minutes", SOME_MINUTES)):
+        trainer = trained_by([rank], folder / name, options)
+        assert trainer.rank == rank
+        found = (parameters(trainer.module), parameters(trainer.ema), torch.tensor(trainer.step))
+        torch.save(found, folder / f"{name}-{rank}.pt")
+    distributed.destroy_process_group()
+
+
+@pytest.fixture(scope="module")
+def two_processes(tmp_path_factory):
+    """The folder in which two processes left what they learned together."""
+    if not (distributed.is_available() and distributed.is_gloo_available()):
+        pytest.skip("this torch has no gloo, by which processes exchange gradients")
+    folder = tmp_path_factory.mktemp("processes")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    spawn(one_of_two, (port, folder), nprocs=2)
+    return folder
+
+
+def left_by_both(folder, name):
+    return [torch.load(folder / f"{name}-{rank}.pt", weights_only=True) for rank in range(2)]
+
+
+def test_two_processes_learn_from_the_average_of_their_gradients(two_processes, tmp_path):
+    first, second = left_by_both(two_processes, "steps")
+    for mine, yours in zip(first, second, strict=True):
+        assert torch.equal(mine, yours)
+    together, alone = trained_by([0, 1], tmp_path / "both"), trained_by([0], tmp_path / "alone")
+    assert int(first[2]) == together.step == 3
+    torch.testing.assert_close(first[0], parameters(together.module), atol=1e-4, rtol=0)
+    torch.testing.assert_close(first[1], parameters(together.ema), atol=1e-4, rtol=0)
+    assert (first[0] - parameters(alone.module)).abs().max() > 3e-4
+
+
+def test_only_the_first_process_writes(two_processes):
+    lines = (two_processes / "steps/train.jsonl").read_text().splitlines()
+    assert [e["step"] for e in map(json.loads, lines) if "loss" in e] == [1, 2, 3]
+    assert sum("eval_figure" in line for line in lines) == 1
+    saved = load_averaged(tiny_module(), two_processes / "steps")
+    assert torch.equal(parameters(saved), left_by_both(two_processes, "steps")[0][1])
+
+
+def test_two_processes_agree_on_the_end_of_a_budget_of_minutes(two_processes):
+    first, second = left_by_both(two_processes, "minutes")
+    assert int(first[2]) == int(second[2]) > 0
+    assert torch.equal(first[0], second[0])
+
+
+# ---- starting from another run ------------------------------------------------------------------
+
+
+def grown(rows, width, final):
+    """A module with an embedding, a layer whose inputs may change, and a scalar."""
+    module = nn.ModuleDict(
+        {"table": nn.Embedding(rows, 3), "layer": nn.Linear(width, 2), "last": nn.Linear(2, final)}
+    )
+    module.register_buffer("count", torch.full((), float(rows)))
+    return module
+
+
+def test_matching_rows_are_copied_and_the_rest_is_left(tmp_path):
+    torch.manual_seed(1)
+    old = grown(rows=4, width=5, final=3)
+    torch.save(
+        {"ema": {**old.state_dict(), "gone.weight": torch.ones(2)}}, tmp_path / "checkpoint.pt"
+    )
+    new = grown(rows=6, width=7, final=2)
+    before = {name: value.clone() for name, value in new.state_dict().items()}
+    load_matching(new, tmp_path)
+    table = new["table"].weight
+    assert torch.equal(table[:4], old["table"].weight)
+    assert torch.equal(table[4:], before["table.weight"][4:])
+    assert torch.equal(new["layer"].weight, before["layer.weight"])  # its second axis differs
+    assert torch.equal(new["layer"].bias, old["layer"].bias)
+    assert torch.equal(new["last"].weight, old["last"].weight[:2])  # fewer rows now
+    assert new.count == 4
+    assert table.requires_grad
+
+
+def test_parts_can_be_left_out_of_the_copy(tmp_path):
+    old, new = grown(4, 5, 3), grown(4, 5, 3)
+    torch.save({"ema": old.state_dict()}, tmp_path / "checkpoint.pt")
+    before = new["layer"].weight.clone()
+    load_matching(new, tmp_path, without=("layer", "count"))
+    assert torch.equal(new["layer"].weight, before)
+    assert torch.equal(new["table"].weight, old["table"].weight)

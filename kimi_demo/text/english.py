@@ -1,10 +1,9 @@
-"""Spoken forms of written text, for checkpoints that were trained on spelled-out words."""
+"""Written English to spoken English."""
 
 from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Callable
 
 from num2words import num2words
 
@@ -22,11 +21,6 @@ _NUMBER = re.compile(r"\d+(?:\.\d+)?")
 _THOUSANDS = re.compile(r"(?<=\d),(?=\d{3}\b)")
 _MINUS = re.compile(r"(?<=[\d)])\s*[-−]\s*(?=\d)")
 _UNSPOKEN = re.compile(r"[^a-z' .,?!]+")
-
-
-def unchanged(text: str) -> str:
-    """For checkpoints that read text as people write it."""
-    return text
 
 
 def spoken_english(text: str) -> str:
@@ -64,9 +58,3 @@ def _spoken_number(match: re.Match[str]) -> str:
 
 def _words(text: str) -> str:
     return text.replace("-", " ").replace(",", "")
-
-
-NORMALIZERS: dict[str, Callable[[str], str]] = {
-    "none": unchanged,
-    "spoken-english": spoken_english,
-}

@@ -1,0 +1,1 @@
+"""What page, API and commands share above the engine: long texts, long sounds, conversations."""

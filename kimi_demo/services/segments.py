@@ -1,0 +1,111 @@
+"""Where in a sound somebody speaks: voice activity, cut into pieces that a model can hear."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import webrtcvad
+
+from kimi_demo.audio import INPUT_SAMPLE_RATE, SILENCE_PEAK, Audio, to_int16
+
+FRAME_S = 0.03  # the longest that the detector takes
+PADDING_S = 0.15
+JOINED_GAP_S = 0.3
+LEAST_SPEECH_S = 0.15
+# 0 lets everything pass, 3 only clear speech; 2 still finds the pauses at 15 dB of noise.
+STRICTNESS = 2
+# The detector is deaf to quiet voices; more gain than this would lift noise to the level of speech.
+WORKING_PEAK, MOST_GAIN = 0.5, 8.0
+
+Run = tuple[int, int]
+
+
+@dataclass(frozen=True)
+class Span:
+    """From start_s to end_s of a sound."""
+
+    start_s: float
+    end_s: float
+
+    def of(self, audio: Audio) -> Audio:
+        """This part of the sound."""
+        first, last = (round(s * audio.sample_rate) for s in (self.start_s, self.end_s))
+        return Audio(audio.waveform[first:last], audio.sample_rate)
+
+
+def speech_spans(audio: Audio, max_span_s: float) -> list[Span]:
+    """Speech in order, none of it twice, no span longer than max_span_s; empty if there is none.
+
+    Pauses below 0.3 s stay inside; a span that would be too long is cut where it is quietest.
+    """
+    heard = audio.resampled(INPUT_SAMPLE_RATE)
+    frames = _frames(heard.waveform)
+    most = _count(max_span_s - 2 * PADDING_S)
+    runs = [piece for run in _joined(_runs(_voiced(frames))) for piece in _cut(run, frames, most)]
+    return [span for span in _padded(runs, heard.duration_s) if _audible(span.of(heard))]
+
+
+def _frames(waveform: np.ndarray) -> np.ndarray:
+    """(T,) to (N, 480), the last one filled up with silence."""
+    size = round(FRAME_S * INPUT_SAMPLE_RATE)
+    return np.pad(waveform, (0, -len(waveform) % size)).reshape(-1, size)
+
+
+def _voiced(frames: np.ndarray) -> np.ndarray:
+    """(N,) bool: what the detector takes for speech."""
+    detector = webrtcvad.Vad(STRICTNESS)
+    gain = min(MOST_GAIN, WORKING_PEAK / max(float(np.abs(frames).max(initial=0.0)), 1e-9))
+    pcm = to_int16(frames * gain)
+    return np.array([detector.is_speech(f.tobytes(), INPUT_SAMPLE_RATE) for f in pcm], bool)
+
+
+def _runs(voiced: np.ndarray) -> list[Run]:
+    edges = np.flatnonzero(np.diff(np.concatenate([[False], voiced, [False]]).astype(np.int8)))
+    return [(int(start), int(end)) for start, end in edges.reshape(-1, 2)]
+
+
+def _joined(runs: Iterable[Run]) -> list[Run]:
+    """Runs with short pauses become one; what is then still too short for a word goes."""
+    joined: list[Run] = []
+    for start, end in runs:
+        if joined and (start - joined[-1][1]) * FRAME_S < JOINED_GAP_S:
+            joined[-1] = (joined[-1][0], end)
+        else:
+            joined.append((start, end))
+    return [(start, end) for start, end in joined if (end - start) * FRAME_S >= LEAST_SPEECH_S]
+
+
+def _cut(run: Run, frames: np.ndarray, most: int) -> Iterator[Run]:
+    """The run in pieces of at most `most` frames, cut at the quietest of those that may be last."""
+    start, end = run
+    if end - start > most:
+        power = np.mean(np.square(frames[start:end]), axis=1)
+        loudness = np.convolve(power, np.ones(5), "same")  # a pause, not a zero crossing
+    first = start
+    while end - start > most:
+        low, high = start + most // 2, min(start + most, end - _count(LEAST_SPEECH_S)) + 1
+        cut = low + int(np.argmin(loudness[low - first : high - first]))
+        yield start, cut
+        start = cut
+    yield start, end
+
+
+def _padded(runs: list[Run], duration_s: float) -> Iterator[Span]:
+    """A little of what is around each run, yet never the same sound in two spans."""
+    for index, (start, end) in enumerate(runs):
+        before = runs[index - 1][1] if index else -math.inf
+        after = runs[index + 1][0] if index + 1 < len(runs) else math.inf
+        lead = min(PADDING_S, (start - before) * FRAME_S / 2)
+        tail = min(PADDING_S, (after - end) * FRAME_S / 2)
+        yield Span(max(start * FRAME_S - lead, 0.0), min(end * FRAME_S + tail, duration_s))
+
+
+def _audible(audio: Audio) -> bool:
+    return float(np.abs(audio.waveform).max(initial=0.0)) >= SILENCE_PEAK
+
+
+def _count(seconds: float) -> int:
+    return max(1, int(seconds / FRAME_S))

@@ -1,0 +1,128 @@
+"""The endpoint `/chat`: a conversation without a session, whose history travels with every call.
+
+History is a list of prior turns, the oldest first, as JSON:
+
+    {"question": "what is two plus three?", "answer": "five", "codes": [17, 4, ...]}
+
+A spoken question stands as `"question_wav"`, a WAV file in base64, instead of `"question"`. `codes`
+are those of a spoken answer; without them it is remembered as words. Each result holds the history
+up to and with its own turn: pass it on to the next call.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import io
+from collections.abc import Mapping, Sequence
+from contextlib import closing
+from typing import Any
+
+import soundfile
+
+from kimi_demo.audio import Audio, from_samples
+from kimi_demo.engine.base import Engine
+from kimi_demo.errors import InputError
+from kimi_demo.events import collect
+from kimi_demo.messages import OutputType
+from kimi_demo.services.conversation import Conversation, Turn
+from kimi_demo.ui.conversation_view import Save, checked_seed, question
+from kimi_demo.ui.failures import readable
+from kimi_demo.ui.view import answer_facts
+
+MAX_HISTORY = 50
+
+
+class ChatEndpoint:
+    """Serves `/chat`; the server remembers nothing between two calls."""
+
+    def __init__(self, engine: Engine, words: Mapping[str, str], save: Save) -> None:
+        self._engine = engine
+        self._words = words
+        self._save = save
+
+    def chat(
+        self,
+        text: str,
+        audio: str | None = None,
+        history: list[dict[str, Any]] | None = None,
+        output: OutputType = "both",
+        seed: int = 0,
+    ) -> tuple[str | None, dict[str, object]]:
+        """Answers the next turn of a conversation, in speech and text or in text only.
+
+        The facts beside the sound hold the answer's text and figures and, under "history", the
+        conversation up to here: pass it on to the next call. The server remembers nothing.
+
+        Args:
+            text: The typed question; leave it empty to ask with a sound.
+            audio: The spoken question, a wav, flac, ogg, opus or mp3 file; not used beside text.
+            history: Turns so far, the oldest first, each {"question": "..." or "question_wav":
+                "a WAV file in base64", "answer": "...", "codes": [those of a spoken answer]}.
+            output: "both" for speech with its text, "text" for text only.
+            seed: The same questions and seeds get the same answers.
+        """
+        try:
+            asked, told = question(text, audio, self._words), read_history(history)
+            tasks = self._engine.capabilities.tasks
+            request = told.request(tasks, asked, checked_seed(seed), output)
+            with closing(self._engine.stream(request)) as stream:
+                events = list(stream)
+            turn = Turn.answered(asked, request.seed, events)
+            facts = answer_facts(collect(events), request.seed)
+        except Exception as exc:
+            raise readable(exc, self._words) from exc
+        facts["history"] = write_history(told.with_turn(turn))
+        return self._save(turn.spoken, "answer.wav") if turn.spoken else None, facts
+
+
+def read_history(history: Sequence[Any] | None) -> Conversation:
+    """The conversation that a caller tells.
+
+    Raises: InputError if it does not have the documented form.
+    """
+    if not isinstance(history or [], list) or len(history or []) > MAX_HISTORY:
+        raise InputError(f"history must be a list of at most {MAX_HISTORY} turns")
+    conversation = Conversation()
+    for entry in history or []:
+        conversation = conversation.with_turn(_turn(entry))
+    return conversation
+
+
+def write_history(conversation: Conversation) -> list[dict[str, object]]:
+    """The same conversation as `read_history` takes it."""
+    return [
+        {
+            **_question(turn.asked),
+            "answer": turn.answer_text,
+            "codes": list(turn.answer_codes),
+        }
+        for turn in conversation.turns
+    ]
+
+
+def _question(asked: str | Audio) -> dict[str, object]:
+    if isinstance(asked, str):
+        return {"question": asked}
+    return {"question_wav": base64.b64encode(asked.wav()).decode()}
+
+
+def _turn(entry: Any) -> Turn:
+    if not isinstance(entry, dict) or not isinstance(entry.get("answer"), str):
+        raise InputError("each turn of the history needs a question and an answer")
+    codes = entry.get("codes") or []
+    if not isinstance(codes, list) or not all(type(code) is int and code >= 0 for code in codes):
+        raise InputError("codes in the history must be a list of whole numbers from 0")
+    return Turn(_asked(entry), entry["answer"], tuple(codes))
+
+
+def _asked(entry: dict[str, Any]) -> str | Audio:
+    if isinstance(entry.get("question"), str):
+        return entry["question"]
+    if not isinstance(entry.get("question_wav"), str):
+        raise InputError("each turn of the history needs a question or a question_wav")
+    try:
+        wav = base64.b64decode(entry["question_wav"], validate=True)
+        return from_samples(*soundfile.read(io.BytesIO(wav), dtype="float32"))
+    except (binascii.Error, soundfile.SoundFileError) as exc:
+        raise InputError("question_wav in the history must be a WAV file in base64") from exc

@@ -1,0 +1,141 @@
+"""A conversation as the page shows it: bubbles, and a reply that grows. No server is needed."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from kimi_demo import audio
+from kimi_demo.audio import Audio
+from kimi_demo.errors import InputError
+from kimi_demo.events import AudioDelta, Event, Finished, TextDelta
+from kimi_demo.services.conversation import Reply, Turn
+from kimi_demo.ui.examples import EXAMPLES
+from kimi_demo.ui.player import PlayerFeed
+from kimi_demo.ui.speech import MAX_SEED
+from kimi_demo.ui.view import Shown, file_name, speech_report
+
+Bubble = dict[str, Any]  # a message of gr.Chatbot
+Save = Callable[[Audio, str], str]  # a sound and its file's name to the file's path
+THINKING = "…"
+
+
+def bubbles(turns: Iterable[Turn], save: Save, words: Mapping[str, str]) -> list[Bubble]:
+    """Questions and answers, each with its sound."""
+    return [bubble for turn in turns for bubble in turn_bubbles(turn, save, words)]
+
+
+def turn_bubbles(turn: Turn, save: Save, words: Mapping[str, str]) -> list[Bubble]:
+    """The question and, as far as there is one, the answer."""
+    shown = [question_bubble(turn.asked, save, words)]
+    answer: list[Any] = [_literal(turn.answer_text)] if turn.answer_text else []
+    if turn.spoken:
+        path = save(turn.spoken, file_name(turn.answer_text))
+        answer.append(_sound(path, turn.spoken, words["conversation_its_sound"]))
+    if answer:
+        shown.append({"role": "assistant", "content": answer})
+    return shown
+
+
+def question_bubble(asked: str | Audio, save: Save, words: Mapping[str, str]) -> Bubble:
+    """What the visitor typed or said."""
+    if isinstance(asked, str):
+        return {"role": "user", "content": _literal(asked)}
+    sound = _sound(save(asked, "question.wav"), asked, words["conversation_your_sound"])
+    return {"role": "user", "content": sound}
+
+
+def answer_bubble(text: str) -> Bubble:
+    """An answer that is still growing."""
+    return {"role": "assistant", "content": _literal(text) or THINKING}
+
+
+def _literal(text: str) -> str:
+    """The chat takes every text for HTML."""
+    return html.escape(text, quote=False)
+
+
+def _sound(path: str, sound: Audio, caption: str) -> dict[str, Any]:
+    file = {"path": path, "orig_name": Path(path).name, "mime_type": "audio/wav"}
+    return {"file": file, "alt_text": caption.format(seconds=f"{sound.duration_s:.1f}")}
+
+
+def question(text: str | None, path: str | None, words: Mapping[str, str]) -> str | Audio:
+    """What was typed, or else the recording as the model hears it.
+
+    Raises: InputError if there is neither, AudioError if the file is no sound.
+    """
+    if text and text.strip():
+        return text
+    if not path:
+        raise InputError(words["conversation_nothing"])
+    return audio.read(path).resampled(audio.INPUT_SAMPLE_RATE)
+
+
+def checked_seed(seed: float | None) -> int:
+    """The seed as an engine takes it. Raises: InputError if it is none."""
+    if seed is None or not 0 <= seed <= MAX_SEED:
+        raise InputError(f"the seed must be a whole number from 0 to {MAX_SEED}")
+    return int(seed)
+
+
+class ReplyView:
+    """Text and live sound of one reply while they come, then a report."""
+
+    def __init__(self, reply: Reply, sample_rate: int, words: Mapping[str, str]) -> None:
+        self._feed = PlayerFeed(reply.id, sample_rate)
+        self._seed = reply.request.seed
+        self._speaks = reply.request.output == "both"
+        self._words = words
+        self._text = ""
+
+    def started(self) -> Shown:
+        """A reply that has neither text nor sound yet."""
+        return Shown(player=self._feed.started(), text="", report="")
+
+    def shown(self, event: Event) -> Iterator[Shown]:
+        """What changes with this event."""
+        match event:
+            case TextDelta():
+                self._text += event.text
+                yield Shown(text=self._text)
+            case AudioDelta():
+                for value in self._feed.sound(event.waveform):
+                    yield Shown(player=value)
+            case Finished():
+                yield Shown(player=self.ended(), report=self._report(event))
+
+    def ended(self) -> str:
+        """The player's last value."""
+        return self._feed.ended()
+
+    def _report(self, finished: Finished) -> str:
+        if self._speaks:
+            return speech_report(finished, self._seed, self._words)
+        return written_report(finished, self._seed, self._words)
+
+
+def written_report(finished: Finished, seed: int, words: Mapping[str, str]) -> str:
+    """One line of figures about a written answer, as HTML."""
+    first = finished.timings.first_text_s
+    figures = {
+        "report_first_text": "–" if first is None else f"{first:.2f} s",
+        "report_tokens": str(finished.text_tokens),
+        "report_seed": str(seed),
+    }
+    items = [
+        f'<li class="figure">{html.escape(words[key])} <b>{value}</b></li>'
+        for key, value in figures.items()
+    ]
+    if finished.reason == "length":
+        items.append(f'<li class="figures-warning">{html.escape(words["report_length"])}</li>')
+    return f'<ul class="figures">{"".join(items)}</ul>'
+
+
+def questions(languages: Iterable[str], folder: Path = EXAMPLES) -> list[str]:
+    """The lines of questions.en.txt and so on, for the languages that a checkpoint speaks."""
+    files = [folder / f"questions.{language}.txt" for language in languages]
+    texts = [file.read_text(encoding="utf-8") for file in files if file.exists()]
+    return [line for text in texts for line in text.splitlines() if line.strip()]

@@ -1,0 +1,149 @@
+"""What the tabs that listen have in common: a recorder, three buttons, and an answer that grows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import closing
+from dataclasses import dataclass
+from typing import Any
+
+import gradio as gr
+from gradio.components import Component
+
+from kimi_demo import audio
+from kimi_demo.audio import INPUT_SAMPLE_RATE, Audio
+from kimi_demo.engine.base import Engine
+from kimi_demo.errors import AudioError
+from kimi_demo.events import Event, Finished, TextDelta, Weighed
+from kimi_demo.messages import Request
+from kimi_demo.ui.charts import probability_chart
+from kimi_demo.ui.i18n import tr
+from kimi_demo.ui.view import transcript_report
+
+# Run by the browser when the tab is first shown.
+_HIDE_WHERE_SECURE = """
+element.closest("[id$=-microphone]").style.display = window.isSecureContext ? "none" : "";
+"""
+_ANNOUNCE_ANSWER = """
+const untilThere = setInterval(() => {
+  const box = document.querySelector("#NAME-answer textarea");
+  if (!box) return;
+  box.setAttribute("aria-live", "polite");
+  clearInterval(untilThere);
+}, 200);
+"""
+# For events that no visitor waits for and no program calls. Private events have names, too: without
+# one of its own, a handler called `ask` would take that of an endpoint.
+QUIET: dict[str, Any] = {
+    "queue": False,
+    "show_progress": "hidden",
+    "api_visibility": "private",
+    "api_name": "quiet",
+}
+
+
+def sound_input(elem_id: str) -> gr.Audio:
+    """The recorder, and below it a note where the page may not use the microphone."""
+    component = gr.Audio(
+        sources=["microphone", "upload"], type="filepath", label=tr("audio_in"), elem_id=elem_id
+    )
+    gr.HTML(
+        tr("microphone_note"),
+        js_on_load=_HIDE_WHERE_SECURE,
+        elem_id=f"{elem_id}-microphone",
+        elem_classes="note warning",
+    )
+    return component
+
+
+def heard(path: str | None, words: Mapping[str, str]) -> Audio:
+    """The sound of a file as models hear it.
+
+    Raises: AudioError if there is no file or it is no sound.
+    """
+    if not path:
+        raise AudioError(words["audio_missing"])
+    return audio.read(path).resampled(INPUT_SAMPLE_RATE)
+
+
+class Actions:
+    """Start, Stop and Clear in a row."""
+
+    def __init__(self, name: str, start_label: object) -> None:
+        with gr.Row(elem_classes="actions"):
+            self.start = gr.Button(
+                start_label, variant="primary", min_width=120, elem_id=f"{name}-start"
+            )
+            self.stop = gr.Button(
+                tr("stop"),
+                interactive=False,
+                min_width=90,
+                elem_id=f"{name}-stop",
+                elem_classes="stop",
+            )
+            self.clear = gr.Button(tr("clear"), min_width=90, elem_id=f"{name}-clear")
+
+    def busy(self) -> dict[Component, Any]:
+        """While an answer is made."""
+        return {self.start: gr.Button(interactive=False), self.stop: gr.Button(interactive=True)}
+
+    def idle(self) -> dict[Component, Any]:
+        """Ready for the next question."""
+        return {self.start: gr.Button(interactive=True), self.stop: gr.Button(interactive=False)}
+
+
+def answer_box(name: str, label: object, placeholder: object) -> tuple[gr.Textbox, gr.HTML]:
+    """Where the answer's text grows, and the line of figures under it."""
+    box = gr.Textbox(
+        label=label,
+        placeholder=placeholder,
+        lines=4,
+        max_lines=16,
+        interactive=False,
+        buttons=["copy"],
+        elem_id=f"{name}-answer",
+        elem_classes="answer",
+    )
+    script = _ANNOUNCE_ANSWER.replace("NAME", name)
+    return box, gr.HTML(js_on_load=script, elem_id=f"{name}-report", elem_classes="flush")
+
+
+@dataclass(frozen=True)
+class Change:
+    """One change of the page; None leaves a component as it is. chart, report: HTML."""
+
+    text: str | None = None
+    chart: str | None = None
+    report: str | None = None
+
+
+class AnswerView:
+    """Turns the events of one answer about a sound into changes of the page."""
+
+    def __init__(self, request: Request, heard_s: float, words: Mapping[str, str]) -> None:
+        self._labels = tuple(option.label for option in request.options)
+        self._heard_s = heard_s
+        self._words = words
+        self._text = ""
+
+    def changes(self, event: Event) -> Iterator[Change]:
+        """What is different on the page after this event."""
+        match event:
+            case TextDelta():
+                self._text += event.text
+                yield Change(text=self._text)
+            case Weighed():
+                chances = dict(zip(self._labels, event.probabilities, strict=True))
+                yield Change(chart=probability_chart(chances, self._words))
+            case Finished():
+                yield Change(report=transcript_report(event, self._heard_s, self._words))
+
+
+def answered(
+    engine: Engine, request: Request, heard_s: float, words: Mapping[str, str]
+) -> Iterator[Change]:
+    """The changes that show one answer, from an empty page on; closing it closes the engine's."""
+    view = AnswerView(request, heard_s, words)
+    with closing(engine.stream(request)) as events:
+        for event in events:
+            yield from view.changes(event)

@@ -1,0 +1,70 @@
+"""What the speech tab shows while a text is read aloud."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Iterator, Mapping
+
+import numpy as np
+
+from kimi_demo.audio import Audio
+from kimi_demo.events import AudioDelta, Finished, TextDelta
+from kimi_demo.services.reading import ReadingEvent, SentenceStarted
+from kimi_demo.ui.player import PlayerFeed
+from kimi_demo.ui.view import Shown, progress, speech_report
+
+
+class SpeechView:
+    """Live sound, caption and progress while they come, then the complete recording and a report.
+
+    text: what is read aloud; it names the recording.
+    """
+
+    def __init__(
+        self, run_id: str, text: str, seed: int, sample_rate: int, words: Mapping[str, str]
+    ) -> None:
+        self.text = text
+        self._feed = PlayerFeed(run_id, sample_rate)
+        self._words = words
+        self._seed = seed
+        self._sample_rate = sample_rate
+        self._pieces: list[np.ndarray] = []
+
+    def started(self) -> Shown:
+        """The page of a run that has no sound yet."""
+        return Shown(player=self._feed.started(), report="")
+
+    def shown(self, event: ReadingEvent) -> Iterator[Shown]:
+        """What changes with this event."""
+        match event:
+            case SentenceStarted():
+                yield Shown(report=self._progress(event))
+            case TextDelta():
+                yield Shown(player=self._feed.caption(event.text))
+            case AudioDelta():
+                self._pieces.append(event.waveform)
+                for value in self._feed.sound(event.waveform):
+                    yield Shown(player=value)
+            case Finished():
+                yield Shown(
+                    player=self._feed.ended(),
+                    recording=self._recording(),
+                    report=speech_report(event, self._seed, self._words),
+                )
+
+    def stopped(self) -> Shown:
+        """The page of a run that ends before its time: what was spoken stays."""
+        recording = self._recording()
+        if recording is None:
+            return Shown(report="")
+        kept = self._words["speech_kept"].format(seconds=f"{recording.duration_s:.1f}")
+        return Shown(recording=recording, report=f'<p class="progress">{html.escape(kept)}</p>')
+
+    def _progress(self, event: SentenceStarted) -> str:
+        label = self._words["speech_sentence"].format(index=event.index, total=event.total)
+        return progress(label, event.index - 1, event.total)
+
+    def _recording(self) -> Audio | None:
+        if not self._pieces:
+            return None
+        return Audio(np.concatenate(self._pieces), self._sample_rate)

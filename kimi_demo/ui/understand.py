@@ -1,0 +1,263 @@
+"""The tab that answers questions about a sound, open or closed; endpoints `/ask` and `/choose`."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import closing
+
+import gradio as gr
+
+from kimi_demo.audio import Audio
+from kimi_demo.engine.base import Capabilities, Engine
+from kimi_demo.events import collect
+from kimi_demo.messages import Request
+from kimi_demo.ui.examples import labelled, sounds
+from kimi_demo.ui.failures import readable, toast
+from kimi_demo.ui.i18n import EN, ZH, tr, words_for
+from kimi_demo.ui.listening import QUIET, Actions, Change, answer_box, answered, heard, sound_input
+from kimi_demo.ui.speech import ENGINE_QUEUE, Updates, Words
+
+NAME = "understand"
+ASK = "ask"  # an open question, as a value beside the names of the closed ones
+_SEPARATORS = re.compile(r"[,，、;；\n]+")
+# Kind of example -> the closed question it belongs to, or an open one.
+_EXAMPLE_TASKS = {"emotion": "emotion", "sound": "sound", "scene": "scene"}
+_EXAMPLE_QUESTIONS = {
+    "beeps": "How many beeps are there?",
+    "sequence": "Which sound comes first?",
+    "question": "Which language is it?",
+}
+
+
+def split_options(text: str) -> list[str]:
+    """ "dog, cat" -> ["dog", "cat"]; Mandarin commas and lines separate too."""
+    return [option for part in _SEPARATORS.split(text or "") if (option := part.strip())]
+
+
+def preset_words(capabilities: Capabilities) -> dict[str, tuple[str, str]]:
+    """Names of the checkpoint's closed questions for both dictionaries, (English, Mandarin).
+
+    "sound-nonspeech7k" is named like "sound", with what follows the hyphen behind it.
+    """
+    named = {}
+    for task in capabilities.tasks.choices:
+        base, _, variant = task.partition("-")
+        suffix = f" ({variant})" if variant else ""
+        key = f"understand_task_{base}"
+        english, mandarin = EN.get(key, base.capitalize()), ZH.get(key, base)
+        named[f"understand_preset_{task}"] = (english + suffix, mandarin + suffix)
+    return named
+
+
+def question_request(
+    engine: Engine, sound: Audio, task: str, question: str, options: str
+) -> Request:
+    """The request for what was chosen on the page or sent to an endpoint.
+
+    Raises: InputError for an empty question, an unknown task or unusable options; AudioError.
+    """
+    tasks = engine.capabilities.tasks
+    if task == ASK:
+        return tasks.ask(sound, question)
+    return tasks.choose(sound, task, split_options(options), question)
+
+
+class UnderstandTab:
+    """Builds the tab inside the current Blocks context and connects it to the engine."""
+
+    def __init__(self, engine: Engine, words: Words) -> None:
+        self._engine = engine
+        self._words = words
+        self._choices = engine.capabilities.tasks.choices
+        with gr.Row(elem_classes="task"):
+            with gr.Column(scale=5, min_width=300):
+                self._build_inputs()
+            with gr.Column(scale=6, min_width=300):
+                self._build_outputs()
+        self._connect()
+        self._connect_api()
+
+    def _build_inputs(self) -> None:
+        self.audio = sound_input(f"{NAME}-audio")
+        presets = [(tr(f"understand_preset_{task}"), task) for task in self._choices]
+        self.task = gr.Radio(
+            [(tr("understand_ask"), ASK), *presets],
+            value=ASK,
+            label=tr("understand_task"),
+            elem_id=f"{NAME}-task",
+        )
+        self.question = gr.Textbox(
+            label=tr("understand_question"),
+            placeholder=tr("understand_question_placeholder"),
+            lines=1,
+            max_lines=5,
+            elem_id=f"{NAME}-question",
+        )
+        self.options = gr.Textbox(
+            label=tr("understand_options"),
+            info=tr("understand_options_info"),
+            lines=2,
+            max_lines=8,
+            visible=False,
+            elem_id=f"{NAME}-options",
+        )
+        self.actions = Actions(NAME, tr("understand_start"))
+        self._build_examples()
+        gr.HTML(tr("understand_note"), elem_classes="note")
+
+    def _build_examples(self) -> None:
+        rows, labels = [], []
+        for kind, task in _EXAMPLE_TASKS.items():
+            for path in sounds(kind) if task in self._choices else ():
+                rows.append([path, task, self._choices[task].question])
+                labels.append(labelled(path))
+        for kind, question in _EXAMPLE_QUESTIONS.items():
+            for path in sounds(kind):
+                rows.append([path, ASK, question])
+                labels.append(f"{question} ({labelled(path)})")
+        if rows:
+            gr.Examples(
+                rows,
+                [self.audio, self.task, self.question],
+                label=tr("examples"),
+                example_labels=labels,
+                examples_per_page=len(rows),
+                api_visibility="private",
+            )
+
+    def _build_outputs(self) -> None:
+        self.answer, self.report = answer_box(
+            NAME, tr("understand_answer"), tr("understand_answer_placeholder")
+        )
+        self.chart = gr.HTML(elem_id=f"{NAME}-chart", elem_classes="flush")
+
+    def _connect(self) -> None:
+        shown = [self.answer, self.chart, self.report, self.actions.start, self.actions.stop]
+        running = gr.on(
+            [self.actions.start.click, self.question.submit],
+            self._run,
+            inputs=[self.audio, self.task, self.question, self.options],
+            outputs=shown,
+            show_progress="minimal",
+            show_progress_on=self.report,
+            api_visibility="private",
+            **ENGINE_QUEUE,
+        )
+        self.task.change(
+            self._preset,
+            inputs=[self.task, self.question],
+            outputs=[self.question, self.options],
+            **QUIET,
+        )
+        self.actions.stop.click(
+            self.actions.idle,
+            outputs=[self.actions.start, self.actions.stop],
+            cancels=[running],
+            **QUIET,
+        )
+        self.actions.clear.click(
+            self._cleared, outputs=[self.audio, *shown], cancels=[running], **QUIET
+        )
+
+    def _connect_api(self) -> None:
+        with gr.Row(visible=False):
+            question = gr.Textbox("", label="question")
+            options = gr.Textbox("", label="options")
+            task = gr.Dropdown(list(self._choices), label="task")
+            text, result = gr.Textbox(label="answer"), gr.JSON(label="result")
+        gr.on(
+            [],
+            self.ask,
+            inputs=[self.audio, self.question],
+            outputs=[text],
+            api_name="ask",
+            **ENGINE_QUEUE,
+        )
+        gr.on(
+            [],
+            self.choose,
+            inputs=[self.audio, task, options, question],
+            outputs=[result],
+            api_name="choose",
+            **ENGINE_QUEUE,
+        )
+
+    def ask(self, audio: str, question: str) -> str:
+        """Answers any question about a sound file.
+
+        Args:
+            audio: A wav, flac, ogg, opus or mp3 file.
+            question: For example "How many beeps are there?"
+        """
+        english = self._words["en"]
+        try:
+            request = question_request(self._engine, heard(audio, english), ASK, question, "")
+            with closing(self._engine.stream(request)) as events:
+                return collect(events).text
+        except Exception as exc:
+            raise readable(exc, english) from exc
+
+    def choose(
+        self, audio: str, task: str, options: str = "", question: str = ""
+    ) -> dict[str, object]:
+        """Decides which of several options fits a sound file, and how sure that is.
+
+        Args:
+            audio: A wav, flac, ogg, opus or mp3 file.
+            task: A closed question by its name, such as emotion, sound or scene.
+            options: Own options, separated by commas; empty takes the task's.
+            question: Own wording of the question; empty takes the task's.
+
+        Returns:
+            text, the likeliest option, and options, the probability of each.
+        """
+        english = self._words["en"]
+        try:
+            sound = heard(audio, english)
+            request = question_request(self._engine, sound, task, question, options)
+            with closing(self._engine.stream(request)) as events:
+                answer = collect(events)
+        except Exception as exc:
+            raise readable(exc, english) from exc
+        labels = (option.label for option in request.options)
+        chances = {k: round(p, 4) for k, p in zip(labels, answer.probabilities, strict=True)}
+        return {"text": answer.text, "options": chances}
+
+    def _run(
+        self, path: str | None, task: str, question: str, options: str, visitor: gr.Request
+    ) -> Iterator[Updates]:
+        """One run of the page; closing it closes the engine's."""
+        words = words_for(self._words, visitor)
+        failure = None
+        try:
+            sound = heard(path, words)
+            request = question_request(self._engine, sound, task, question, options)
+            yield dict.fromkeys((self.answer, self.chart, self.report), "") | self.actions.busy()
+            for change in answered(self._engine, request, sound.duration_s, words):
+                yield self._updates(change)
+        except Exception as exc:
+            failure = toast(exc, words)
+        yield self.actions.idle()
+        if failure:
+            raise failure
+
+    def _preset(self, task: str, question: str) -> tuple[object, object]:
+        """Question and options of a preset; an open question stays as the visitor wrote it."""
+        if task in self._choices:
+            chosen = self._choices[task]
+            return chosen.question, gr.Textbox(", ".join(chosen.options), visible=True)
+        known = {choice.question for choice in self._choices.values()}
+        return "" if question in known else gr.skip(), gr.Textbox(visible=False)
+
+    def _updates(self, change: Change) -> Updates:
+        shown: Mapping[object, str | None] = {
+            self.answer: change.text,
+            self.chart: change.chart,
+            self.report: change.report,
+        }
+        return {component: value for component, value in shown.items() if value is not None}
+
+    def _cleared(self) -> Updates:
+        empty: Updates = dict.fromkeys((self.answer, self.chart, self.report), "")
+        return self.actions.idle() | empty | {self.audio: None}

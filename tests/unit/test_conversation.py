@@ -1,0 +1,179 @@
+"""Conversations as values: history, what is remembered of it, replies in work, and the export."""
+
+import dataclasses
+import io
+import json
+import zipfile
+
+import numpy as np
+import pytest
+import soundfile
+
+from kimi_demo.audio import Audio
+from kimi_demo.engine.base import Capabilities
+from kimi_demo.errors import AudioError, InputError
+from kimi_demo.events import AudioDelta, Finished, Started, TextDelta, Timings
+from kimi_demo.messages import AudioPart, SpokenPart, TextPart
+from kimi_demo.services.conversation import (
+    KEPT_TURNS,
+    Conversation,
+    Memory,
+    Reply,
+    Turn,
+    export,
+)
+from kimi_demo.tasks import TaskTable
+
+RATE = 24_000
+TASKS = TaskTable()
+CODES = (5, 0, 9)
+DONE = Finished("stop", 9, 1, 3, Timings(0.1, 0.2, 0.3, 0.5), CODES)
+
+
+def tone(seconds, rate=RATE):
+    return (0.5 * np.sin(np.arange(int(seconds * rate)) / 20)).astype(np.float32)
+
+
+def heard(seconds):
+    return Audio(tone(seconds, 16_000), 16_000)
+
+
+def spoken(asked, text="yes", seconds=0.24):
+    return Turn(asked, text, (1,) * round(seconds * 12.5), tone(seconds))
+
+
+def talked(*turns):
+    conversation = Conversation()
+    for turn in turns:
+        conversation = conversation.with_turn(turn)
+    return conversation
+
+
+def test_a_turn_is_the_fold_of_its_events():
+    pieces = tone(0.5), tone(0.25)
+    sounds = [AudioDelta(piece, RATE) for piece in pieces]
+    events = [Started(9), TextDelta("he"), sounds[0], TextDelta("llo"), sounds[1], DONE]
+    turn = Turn.answered("hi", 3, events)
+    assert (turn.answer_text, turn.answer_codes, turn.seed) == ("hello", CODES, 3)
+    np.testing.assert_array_equal(turn.waveform, np.concatenate(pieces))
+    assert turn.spoken.sample_rate == RATE
+    broken_off = Turn.answered("hi", 3, events[:3])
+    assert (broken_off.answer_text, broken_off.answer_codes) == ("he", ())
+    assert broken_off.finished is None
+    np.testing.assert_array_equal(broken_off.waveform, pieces[0])
+
+
+def test_history_keeps_the_tokens_of_what_was_spoken():
+    sound = heard(1.0)
+    conversation = talked(
+        Turn("hello", "hi there", CODES, tone(0.5)),
+        Turn(sound, "in writing"),
+        Turn("go on", "broken of", (), tone(0.5)),
+    )
+    messages = conversation.messages(TASKS)
+    assert [m.role for m in messages] == ["user", "assistant"] * 3
+    assert [part for m in messages for part in m.parts] == [
+        TextPart("hello"),
+        SpokenPart(CODES, "hi there"),
+        AudioPart(sound),
+        TextPart("in writing"),
+        TextPart("go on"),
+        TextPart("broken of"),
+    ]
+
+
+def test_old_questions_are_read_like_new_ones():
+    tasks = TaskTable(text_normalizer="spoken-english")
+    request = talked(Turn("2 + 3?", "five")).request(tasks, "7:30", 0, "both")
+    assert request.messages[0].parts == (TextPart("two plus three?"),)
+    assert request.messages[2].parts == (TextPart("seven thirty"),)
+
+
+def test_changes_make_new_values():
+    one = talked(Turn("a", "b"))
+    two = one.with_turn(Turn("c", "d"))
+    assert [turn.asked for turn in two.turns] == ["a", "c"]
+    assert len(one.turns) == 1
+    assert two.without_last().turns == one.turns
+    assert Conversation().without_last().turns == ()
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        one.turns = ()
+
+
+def test_a_turn_without_an_answer_is_not_kept():
+    assert talked(Turn("anyone there?")).turns == ()
+
+
+def test_a_visitors_memory_has_an_end():
+    conversation = talked(*(Turn(f"question {n}", "answer") for n in range(KEPT_TURNS + 5)))
+    assert len(conversation.turns) == KEPT_TURNS
+    assert conversation.turns[0].asked == "question 5"
+
+
+@pytest.mark.parametrize(
+    ("memory", "asked", "remembered"),
+    [
+        (Memory(turns=8, seconds=100), "so?", 3),
+        (Memory(turns=2, seconds=100), "so?", 2),
+        (Memory(turns=0, seconds=100), "so?", 0),
+        (Memory(turns=8, seconds=25), "so?", 2),  # 10 s of question and 2 s of answer each
+        (Memory(turns=8, seconds=23.9), "so?", 1),
+        (Memory(turns=8, seconds=25), heard(2.0), 1),  # a long question leaves less room
+        (Memory(turns=8, seconds=1), "so?", 0),
+    ],
+)
+def test_old_turns_fall_out_of_the_front(memory, asked, remembered):
+    conversation = talked(*(spoken(heard(10.0), str(n), 2.0) for n in range(3)))
+    request = conversation.request(TASKS, asked, 7, "both", memory)
+    answers = [m.parts[0].text for m in request.messages if m.role == "assistant"]
+    assert answers == ["0", "1", "2"][3 - remembered :]
+    assert len(request.messages) == 2 * remembered + 1
+    assert (request.seed, request.output) == (7, "both")
+
+
+def test_what_cannot_be_answered_is_refused():
+    with pytest.raises(InputError, match="nothing"):
+        Conversation().request(TASKS, "  ")
+    with pytest.raises(AudioError, match="silent"):
+        Conversation().request(TASKS, Audio(np.zeros(16_000, np.float32), 16_000))
+
+
+def test_an_interrupted_reply_keeps_what_came():
+    request = Conversation().request(TASKS, "hi", seed=4)
+    reply = Reply("hi", request)
+    assert reply.take(TextDelta("hel"))
+    assert reply.turn().answer_text == "hel"
+    reply.interrupt()
+    assert not reply.take(TextDelta("lo"))
+    assert reply.interrupted
+    assert (reply.turn().answer_text, reply.turn().seed) == ("hel", 4)
+    assert Reply("hi", request).id != reply.id
+
+
+def test_the_export_holds_everything_and_repeats_exactly():
+    capabilities = Capabilities("nano", "a label", "cpu", 1, RATE)
+    conversation = talked(
+        Turn("你好", "hello", CODES, tone(0.5), RATE, 3, DONE), Turn(heard(1.0), "in writing")
+    )
+    content = export(conversation, capabilities)
+    assert content == export(conversation, capabilities)
+    archive = zipfile.ZipFile(io.BytesIO(content))
+    facts = json.loads(archive.read("conversation.json"))
+    assert (facts["model"], facts["label"]) == ("nano", "a label")
+    assert "machine" in facts["notice"]
+    first, second, third, fourth = facts["messages"]
+    assert first == {"role": "user", "text": "你好", "wav": None}
+    assert second == {
+        "role": "assistant",
+        "text": "hello",
+        "codes": list(CODES),
+        "seed": 3,
+        "reason": "stop",
+        "wav": "01-assistant.wav",
+    }
+    assert third == {"role": "user", "text": None, "wav": "02-user.wav"}
+    assert (fourth["wav"], fourth["reason"]) == (None, "interrupted")
+    assert set(archive.namelist()) == {"conversation.json", "01-assistant.wav", "02-user.wav"}
+    samples, rate = soundfile.read(io.BytesIO(archive.read("01-assistant.wav")), dtype="float32")
+    assert rate == RATE
+    assert np.abs(samples - tone(0.5)).max() < 1e-4

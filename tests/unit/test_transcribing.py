@@ -1,0 +1,181 @@
+"""Recordings of any length become segments, and their texts one transcript."""
+
+from itertools import pairwise
+
+import numpy as np
+import pytest
+
+from kimi_demo.audio import MAX_FILE_S, Audio
+from kimi_demo.engine.base import Capabilities
+from kimi_demo.engine.scripted import ScriptedEngine
+from kimi_demo.errors import AudioError, InputError
+from kimi_demo.events import Finished, Started, TextDelta, Timings
+from kimi_demo.services.segments import PADDING_S, speech_spans
+from kimi_demo.services.transcribing import (
+    Segment,
+    SegmentStarted,
+    Transcript,
+    transcribe,
+    transcript_of,
+)
+from kimi_demo.tasks import TaskTable
+from tests.voice import silence, voice
+
+RATE = 16_000
+END = Finished("stop", 5, 2, 0, Timings(0.1, None, 0.5, 0.0))
+
+
+def sound(*pieces):
+    return Audio(np.concatenate(pieces), RATE)
+
+
+def engine(*answers, **limits):
+    """Answers one request after the other."""
+    left = iter(answers)
+
+    def script(request):
+        return [Started(5), *(TextDelta(word) for word in next(left).split("|")), END]
+
+    return ScriptedEngine(
+        script, Capabilities("m", "", "cpu", 0, 24_000, tasks=TaskTable(**limits))
+    )
+
+
+HISS = np.random.default_rng(0).normal(0, 0.004, 3 * RATE).astype(np.float32)
+TWO_PIECES = (silence(1), voice(1.5), silence(1), voice(0.5), silence(0.5))
+
+
+def test_speech_is_found_between_the_pauses():
+    first, second = speech_spans(sound(*TWO_PIECES), 10.0)
+    assert first.start_s == pytest.approx(1.0 - PADDING_S, abs=0.1)
+    assert first.end_s == pytest.approx(2.5 + PADDING_S, abs=0.2)
+    assert second.start_s == pytest.approx(3.5 - PADDING_S, abs=0.1)
+    assert second.end_s <= 4.5
+
+
+def test_other_sample_rates_are_heard_alike():
+    original = sound(*TWO_PIECES)
+    assert len(speech_spans(original.resampled(44_100), 10.0)) == 2
+
+
+def test_short_pauses_stay_inside():
+    (span,) = speech_spans(sound(voice(1), silence(0.15), voice(1)), 10.0)
+    assert span.end_s - span.start_s > 1.9
+
+
+@pytest.mark.parametrize("waveform", [silence(2), HISS, silence(0.0)])
+def test_where_nobody_speaks_nothing_is_found(waveform):
+    assert speech_spans(Audio(waveform, RATE), 10.0) == []
+
+
+def test_long_speech_is_cut_where_it_is_quietest():
+    dips = [3.9, 7.6]
+    waveform = voice(11.0)
+    for dip in dips:
+        waveform[round(dip * RATE) : round((dip + 0.12) * RATE)] *= 0.02
+    spans = speech_spans(Audio(waveform, RATE), 5.0)
+    assert [span.start_s for span in spans[1:]] == pytest.approx([3.96, 7.66], abs=0.08)
+
+
+@pytest.mark.parametrize("most_s", [1.0, 3.0, 10.0])
+def test_spans_are_in_order_short_enough_and_never_overlap(most_s):
+    rng = np.random.default_rng(1)
+    pieces = [
+        part
+        for length, pause in rng.uniform([0.3, 0.05], [6.0, 0.8], (6, 2))
+        for part in (voice(length), silence(pause))
+    ]
+    whole = sound(*pieces)
+    spans = speech_spans(whole, most_s)
+    assert all(0.1 <= span.end_s - span.start_s <= most_s + 1e-6 for span in spans)
+    assert all(a.end_s <= b.start_s + 1e-9 for a, b in pairwise(spans))
+    covered = sum(span.end_s - span.start_s for span in spans)
+    spoken = sum(len(piece) for piece in pieces[::2]) / RATE
+    assert spoken * 0.95 <= covered <= whole.duration_s
+
+
+def test_each_piece_is_heard_and_timed():
+    scripted = engine("good |morning", "bye")
+    transcript, finished = transcript_of(transcribe(scripted, sound(*TWO_PIECES), "en"))
+    assert [segment.text for segment in transcript.segments] == ["good morning", "bye"]
+    assert (transcript.text, transcript.language) == ("good morning bye", "en")
+    heard = [request.messages[0].parts[1].audio.duration_s for request in scripted.requests]
+    lengths = [segment.end_s - segment.start_s for segment in transcript.segments]
+    assert heard == pytest.approx(lengths, abs=1e-4)
+    assert (finished.prompt_tokens, finished.text_tokens) == (10, 4)
+    assert finished.timings == Timings(0.1, None, 1.0, 0.0)
+
+
+def test_progress_and_words_come_while_they_are_heard():
+    events = list(transcribe(engine("good |morning", "bye"), sound(*TWO_PIECES)))
+    kinds = [type(event) for event in events]
+    assert kinds == [
+        SegmentStarted, TextDelta, TextDelta, SegmentStarted, TextDelta, Transcript, Finished,
+    ]  # fmt: skip
+    assert (events[0].index, events[0].total, events[3].index) == (1, 2, 2)
+
+
+def test_a_short_sound_is_heard_whole():
+    scripted = engine("hello")
+    whole = sound(silence(1), voice(1), silence(1))
+    transcript, _ = transcript_of(transcribe(scripted, whole))
+    assert scripted.requests[0].messages[0].parts[1].audio is whole
+    (segment,) = transcript.segments
+    assert 0.7 < segment.start_s < 1.1
+
+
+def test_pieces_keep_to_the_limits_of_the_checkpoint():
+    scripted = engine(*["a"] * 9, max_segment_s=2.0, max_audio_s=60.0)
+    transcript_of(transcribe(scripted, sound(voice(7.0))))
+    assert len(scripted.requests) >= 4
+    assert all(r.messages[0].parts[1].audio.duration_s <= 2.0 for r in scripted.requests)
+
+
+def test_mandarin_is_seen_and_joined_without_spaces():
+    transcript, _ = transcript_of(transcribe(engine("你好", "再见"), sound(*TWO_PIECES)))
+    assert (transcript.text, transcript.language) == ("你好再见", "zh")
+
+
+def test_pieces_without_a_word_are_left_out():
+    transcript, _ = transcript_of(transcribe(engine(" ", "bye"), sound(*TWO_PIECES)))
+    assert [segment.text for segment in transcript.segments] == ["bye"]
+
+
+def test_closing_stops_the_engine():
+    scripted = engine("good |morning", "bye")
+    events = transcribe(scripted, sound(*TWO_PIECES))
+    next(events), next(events)
+    events.close()
+    assert scripted.endings == ["cancelled"]
+
+
+@pytest.mark.parametrize(
+    ("waveform", "message"),
+    [
+        (silence(2), "silent"),
+        (HISS, "nobody seems to speak"),
+        (voice(0.05), "shorter"),
+        (np.zeros(round((MAX_FILE_S + 1) * 8), np.float32), "at most"),
+    ],
+)
+def test_what_holds_no_speech_is_refused_at_once(waveform, message):
+    rate = 8 if len(waveform) == round((MAX_FILE_S + 1) * 8) else RATE
+    scripted = engine("never")
+    with pytest.raises(AudioError, match=message):
+        transcribe(scripted, Audio(waveform, rate))
+    assert scripted.requests == []
+
+
+def test_without_a_word_there_is_no_transcript():
+    with pytest.raises(AudioError, match="no word was understood"):
+        list(transcribe(engine("", " "), sound(*TWO_PIECES)))
+
+
+def test_an_unknown_language_is_refused_with_the_possible_ones():
+    with pytest.raises(InputError, match="'fr' here: choose one of detect, en, zh"):
+        transcribe(engine("never"), sound(*TWO_PIECES), "fr")
+
+
+def test_a_transcript_without_segments_has_no_text():
+    assert Transcript((), "en").text == ""
+    assert Transcript((Segment(0, 1, "one"), Segment(1, 2, "二")), "en").text == "one二"
