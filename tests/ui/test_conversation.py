@@ -83,6 +83,7 @@ class Talker:
 
     def hear_out(self) -> dict[str, Any]:
         self.wait("s => s.state === 'ended'")
+        expect(self.page.locator("#conversation-stop")).to_be_disabled()  # the turn is in the chat
         return self.stats()
 
 
