@@ -60,6 +60,7 @@ class Talker:
 
     def __init__(self, visitor: Any) -> None:
         self.page = visitor.page
+        self._heard = None
         self.page.locator("#tab-conversation-button").click()
         expect(self.page.locator("#conversation-text textarea")).to_be_visible()
         self.page.wait_for_function("window.kimiPlayers?.conversation")
@@ -82,9 +83,12 @@ class Talker:
         self.page.wait_for_function(f"(({condition}))(window.kimiPlayers.conversation.stats)")
 
     def hear_out(self) -> dict[str, Any]:
-        self.wait("s => s.state === 'ended'")
+        """Waits for the end of a reply that was not waited for before."""
+        self.wait(f"s => s.state === 'ended' && s.runId !== {json.dumps(self._heard)}")
         expect(self.page.locator("#conversation-stop")).to_be_disabled()  # the turn is in the chat
-        return self.stats()
+        stats = self.stats()
+        self._heard = stats["runId"]
+        return stats
 
 
 @pytest.fixture
