@@ -143,10 +143,10 @@ def speak(voice: str, text: str, rng: random.Random) -> Utterance:
 
 def _training_sentence(voice: str, rng: random.Random) -> str:
     if language_of(voice) == "en":
-        return domain.training_sentence(rng)
+        return domain.SENTENCES.draw_for_training(rng)
     if voice == MANDARIN and rng.random() < PHONETIC_SHARE:
         return phonetic_sentence(rng)
-    return domain_zh.training_sentence(rng)
+    return domain_zh.SENTENCES.draw_for_training(rng)
 
 
 @cache
@@ -231,8 +231,8 @@ def _index_line(utterance: Utterance, voice: str, start: int) -> str:
 def shard_jobs(out_dir: Path, specs: Sequence[VoiceSpec], seed: int) -> list[_ShardJob]:
     """The held-out shards first, then the training shards, the voices taking turns."""
     held_out = {
-        "en": tuple(domain.read_held_out()),
-        "zh": tuple(domain_zh.read_held_out()),
+        "en": tuple(domain.SENTENCES.read_held_out()),
+        "zh": tuple(domain_zh.SENTENCES.read_held_out()),
     }
     jobs = [
         _ShardJob(

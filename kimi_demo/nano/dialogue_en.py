@@ -2,7 +2,9 @@
 
 from itertools import product
 
-from kimi_demo.nano.dialogue_topics import Branch, Filling, Talk, Topic
+from kimi_demo.nano import dialogue_fillings as fillings
+from kimi_demo.nano.dialogue_fillings import Fillings
+from kimi_demo.nano.dialogue_topics import Branch, Talk, Topic
 from kimi_demo.nano.numerals import in_words
 
 FORMS = {
@@ -53,8 +55,6 @@ AGAIN_WORDINGS = (
     "say your answer again.",
 )
 
-_TOP = 20  # no sum and no number taken from is higher
-_SMALL = 10
 _DAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
 _CAPITALS = {
     "france": "paris",
@@ -235,25 +235,19 @@ def _abilities() -> Topic:
 
 
 def _sums() -> Topic:
-    numbers = range(_TOP + 1)
-    plus = [_sum(a, b, a + b) for a, b in product(numbers, numbers) if a + b <= _TOP]
-    minus = [_sum(a, b, a - b) for a, b in product(numbers, numbers) if b <= a]
-    branches = (*_sum_branches("plus", plus), *_sum_branches("minus", minus))
+    branches = (
+        *_sum_branches("plus", fillings.sums(in_words)),
+        *_sum_branches("minus", fillings.differences(in_words)),
+    )
     return Topic("sums", 6, branches, has_rivals=True)
 
 
-def _sum(a: int, b: int, result: int) -> dict[str, str]:
-    return {"first": in_words(a), "second": in_words(b), "result": in_words(result)}
-
-
-def _sum_branches(sign: str, sums: list[dict[str, str]]) -> tuple[Branch, Branch]:
+def _sum_branches(sign: str, sums: Fillings) -> tuple[Branch, Branch]:
     """Small numbers and large ones; only small sums are said back, to keep the answers few."""
     task = f"{{first}} {sign} {{second}}"
-    small_numbers = {in_words(number) for number in range(_SMALL + 1)}
-    small = tuple(s for s in sums if {s["first"], s["second"]} <= small_numbers)
-    large = tuple(s for s in sums if s not in small)
+    small, large = fillings.small_and_large(sums, in_words)
 
-    def branch(fillings: tuple[Filling, ...], recall: str) -> Branch:
+    def branch(chosen: Fillings, recall: str) -> Branch:
         return Branch(
             wordings=(
                 *(f"what is {task}?", f"how much is {task}?", f"what does {task} make?", task),
@@ -262,7 +256,7 @@ def _sum_branches(sign: str, sums: list[dict[str, str]]) -> tuple[Branch, Branch
             answer=f"{task} is {{result}}.",
             core="{result}",
             recall=recall,
-            fillings=fillings,
+            fillings=chosen,
             then_wordings=(
                 *(f"{sign} {{second}}?", f"and {sign} {{second}}?", f"now {sign} {{second}}?"),
                 f"and what is that {sign} {{second}}?",
@@ -275,7 +269,6 @@ def _sum_branches(sign: str, sums: list[dict[str, str]]) -> tuple[Branch, Branch
 
 def _weekdays() -> Topic:
     def branch(side: str, step: int) -> Branch:
-        days = {day: _DAYS[(n + step) % len(_DAYS)] for n, day in enumerate(_DAYS)}
         return Branch(
             wordings=(
                 *(f"what day comes {side} {{day}}?", f"which day comes {side} {{day}}?"),
@@ -286,7 +279,7 @@ def _weekdays() -> Topic:
             answer=f"{side} {{day}} comes {{other}}.",
             core="{other}",
             recall=f"you said, the day {side} {{day}}.",
-            fillings=tuple({"day": day, "other": other} for day, other in days.items()),
+            fillings=fillings.neighbours(_DAYS, step),
             and_wordings=(f"and {side} {{day}}?", f"what about {side} {{day}}?"),
         )
 
@@ -311,7 +304,7 @@ def _capitals() -> Topic:
 
 
 def _colours() -> Topic:
-    fillings = tuple(
+    things = tuple(
         {"thing": thing, "the": f"the {thing.split()[-1]}", "colour": colour}
         for thing, colour in _COLOURS.items()
     )
@@ -328,7 +321,7 @@ def _colours() -> Topic:
         answer="{thing} is {colour}.",
         core="{colour}",
         recall="you said, the colour of {thing}.",
-        fillings=fillings,
+        fillings=things,
         and_wordings=("and {the}?", "what about {the}?", "and what colour is {the}?"),
     )
     return Topic("colours", 4, (colour,), has_rivals=True)
@@ -352,10 +345,6 @@ def _animals() -> Topic:
 
 
 def _counting() -> Topic:
-    def filling(number: int, step: int) -> dict[str, str]:
-        counted = [in_words(n) for n in range(1, number + 1)][::step]
-        return {"n": in_words(number), "counted": ", ".join(counted), "core": " ".join(counted)}
-
     up = Branch(
         wordings=(
             *("count to {n}.", "count from one to {n}.", "count up to {n}."),
@@ -364,7 +353,7 @@ def _counting() -> Topic:
         answer="{counted}.",
         core="{core}",
         recall="you said, count to {n}.",
-        fillings=tuple(filling(number, 1) for number in range(2, _SMALL + 1)),
+        fillings=fillings.counts(in_words, 1, ", "),
         and_wordings=("and to {n}?", "and up to {n}?"),
     )
     down = Branch(
@@ -375,14 +364,13 @@ def _counting() -> Topic:
         answer="{counted}.",
         core="{core}",
         recall="you said, count down from {n}.",
-        fillings=tuple(filling(number, -1) for number in range(2, _SMALL + 1)),
+        fillings=fillings.counts(in_words, -1, ", "),
         and_wordings=("and down from {n}?", "and back from {n}?"),
     )
     return Topic("counting", 3, (up, down), has_rivals=True)
 
 
 def _opposites() -> Topic:
-    pairs = _OPPOSITES | {other: word for word, other in _OPPOSITES.items()}
     opposite = Branch(
         wordings=(
             *(
@@ -396,7 +384,7 @@ def _opposites() -> Topic:
         answer="the opposite of {word} is {other}.",
         core="{other}",
         recall="you said, the opposite of {word}.",
-        fillings=tuple({"word": word, "other": other} for word, other in pairs.items()),
+        fillings=fillings.opposites(_OPPOSITES),
         and_wordings=("and of {word}?", "and {word}?", "what about {word}?"),
         variety=12,
     )

@@ -5,7 +5,9 @@ Marks are written , . ? here and become ，。？ in the texts.
 
 from itertools import product
 
-from kimi_demo.nano.dialogue_topics import Branch, Filling, Talk, Topic
+from kimi_demo.nano import dialogue_fillings as fillings
+from kimi_demo.nano.dialogue_fillings import Fillings
+from kimi_demo.nano.dialogue_topics import Branch, Talk, Topic
 from kimi_demo.nano.numerals_zh import in_hanzi
 
 FORMS = {
@@ -41,8 +43,6 @@ RECALL_WORDINGS = (
 )
 AGAIN_WORDINGS = ("再说一遍.", "再说一次.", "重复一遍.", "重复你的回答.", "再回答一遍.")
 
-_TOP = 20  # no sum and no number taken from is higher
-_SMALL = 10
 _DAYS = ("星期一", "星期二", "星期三", "星期四", "星期五", "星期六", "星期天")
 _CAPITALS = {
     "法国": "巴黎",
@@ -218,25 +218,19 @@ def _abilities() -> Topic:
 
 
 def _sums() -> Topic:
-    numbers = range(_TOP + 1)
-    plus = [_sum(a, b, a + b) for a, b in product(numbers, numbers) if a + b <= _TOP]
-    minus = [_sum(a, b, a - b) for a, b in product(numbers, numbers) if b <= a]
-    branches = (*_sum_branches("加", plus), *_sum_branches("减", minus))
+    branches = (
+        *_sum_branches("加", fillings.sums(in_hanzi)),
+        *_sum_branches("减", fillings.differences(in_hanzi)),
+    )
     return Topic("sums", 6, branches, has_rivals=True)
 
 
-def _sum(a: int, b: int, result: int) -> dict[str, str]:
-    return {"first": in_hanzi(a), "second": in_hanzi(b), "result": in_hanzi(result)}
-
-
-def _sum_branches(sign: str, sums: list[dict[str, str]]) -> tuple[Branch, Branch]:
+def _sum_branches(sign: str, sums: Fillings) -> tuple[Branch, Branch]:
     """Small numbers and large ones; only small sums are said back, to keep the answers few."""
     task = f"{{first}}{sign}{{second}}"
-    small_numbers = {in_hanzi(number) for number in range(_SMALL + 1)}
-    small = tuple(s for s in sums if {s["first"], s["second"]} <= small_numbers)
-    large = tuple(s for s in sums if s not in small)
+    small, large = fillings.small_and_large(sums, in_hanzi)
 
-    def branch(fillings: tuple[Filling, ...], recall: str) -> Branch:
+    def branch(chosen: Fillings, recall: str) -> Branch:
         return Branch(
             wordings=(
                 *(f"{task}等于几?", f"{task}是多少?", f"{task}等于多少?", f"{task}得多少?"),
@@ -245,7 +239,7 @@ def _sum_branches(sign: str, sums: list[dict[str, str]]) -> tuple[Branch, Branch
             answer=f"{task}等于{{result}}.",
             core="{result}",
             recall=recall,
-            fillings=fillings,
+            fillings=chosen,
             then_wordings=(
                 *(f"再{sign}{{second}}呢?", f"{sign}{{second}}呢?", f"那{sign}{{second}}呢?"),
                 f"再{sign}{{second}}等于几?",
@@ -258,7 +252,6 @@ def _sum_branches(sign: str, sums: list[dict[str, str]]) -> tuple[Branch, Branch
 
 def _weekdays() -> Topic:
     def branch(side: str, day_before: str, step: int) -> Branch:
-        days = {day: _DAYS[(n + step) % len(_DAYS)] for n, day in enumerate(_DAYS)}
         return Branch(
             wordings=(
                 *(f"{{day}}之{side}是星期几?", f"{{day}}{side}面是星期几?"),
@@ -272,7 +265,7 @@ def _weekdays() -> Topic:
             answer=f"{{day}}之{side}是{{other}}.",
             core="{other}",
             recall=f"你说,{{day}}之{side}.",
-            fillings=tuple({"day": day, "other": other} for day, other in days.items()),
+            fillings=fillings.neighbours(_DAYS, step),
             and_wordings=(f"{{day}}之{side}呢?", f"那{{day}}之{side}呢?", f"{{day}}{side}面呢?"),
         )
 
@@ -327,10 +320,6 @@ def _animals() -> Topic:
 
 
 def _counting() -> Topic:
-    def filling(number: int, step: int) -> dict[str, str]:
-        counted = [in_hanzi(n) for n in range(1, number + 1)][::step]
-        return {"n": in_hanzi(number), "counted": ",".join(counted), "core": " ".join(counted)}
-
     up = Branch(
         wordings=(
             "从一数到{n}.",
@@ -342,7 +331,7 @@ def _counting() -> Topic:
         answer="{counted}.",
         core="{core}",
         recall="你说,数到{n}.",
-        fillings=tuple(filling(number, 1) for number in range(2, _SMALL + 1)),
+        fillings=fillings.counts(in_hanzi, 1, ","),
         and_wordings=("数到{n}呢?", "那数到{n}呢?"),
     )
     down = Branch(
@@ -356,14 +345,13 @@ def _counting() -> Topic:
         answer="{counted}.",
         core="{core}",
         recall="你说,从{n}倒数.",
-        fillings=tuple(filling(number, -1) for number in range(2, _SMALL + 1)),
+        fillings=fillings.counts(in_hanzi, -1, ","),
         and_wordings=("从{n}倒数呢?", "那从{n}倒数呢?"),
     )
     return Topic("counting", 3, (up, down), has_rivals=True)
 
 
 def _opposites() -> Topic:
-    pairs = _OPPOSITES | {other: word for word, other in _OPPOSITES.items()}
     opposite = Branch(
         wordings=(
             *("{word}的反义词是什么?", "{word}的反义词是哪个?", "什么是{word}的反义词?"),
@@ -372,7 +360,7 @@ def _opposites() -> Topic:
         answer="{word}的反义词是{other}.",
         core="{other}",
         recall="你说,{word}的反义词.",
-        fillings=tuple({"word": word, "other": other} for word, other in pairs.items()),
+        fillings=fillings.opposites(_OPPOSITES),
         and_wordings=("{word}呢?", "那{word}呢?", "{word}的呢?"),
         variety=12,
     )

@@ -21,7 +21,7 @@ from kimi_demo.cli.common import (
     print_json,
 )
 from kimi_demo.model import checkpoint
-from kimi_demo.nano.domain import read_held_out
+from kimi_demo.nano.domain import SENTENCES
 from kimi_demo.nano.evaluation import hearing, speaking, talking, understanding, voices
 from kimi_demo.nano.evaluation.bench import Bench
 from kimi_demo.nano.evaluation.table import table
@@ -104,7 +104,7 @@ def links(args: argparse.Namespace) -> dict[str, object]:
     if original is None:
         return {"note": "original voice not installed"}
     parts = checkpoint.load(checkpoint.find(args.model), torch.device("cpu"), torch.float32)
-    texts = read_held_out()[: args.limit]
+    texts = SENTENCES.read_held_out()[: args.limit]
     return evaluate_links(parts.speech_tokenizer, parts.detokenizer, texts, original, args.seed)
 
 

@@ -67,9 +67,9 @@ def answers(language: str, seed: int, dialogues: int = DIALOGUES) -> Iterator[Ut
 def robust(language: str, seed: int) -> Iterator[Utterance]:
     """Endless sentences by many speakers, degraded."""
     rng = random.Random(f"{seed}/robust/{language}")
-    sentence = domain.training_sentence if language == "en" else domain_zh.training_sentence
+    sentences = domain.SENTENCES if language == "en" else domain_zh.SENTENCES
     while True:
-        spoken = corpus.speak(rng.choice(SPEAKERS[language]), sentence(rng), rng)
+        spoken = corpus.speak(rng.choice(SPEAKERS[language]), sentences.draw_for_training(rng), rng)
         yield replace(spoken, waveform=augment.degraded(spoken.waveform, rng))
 
 

@@ -93,13 +93,13 @@ def _short_text(rng: Generator, language: str, held_out: bool) -> str:
     source = random.Random(int(rng.integers(2**62)))
     while True:
         if language == "english":
-            text = domain.sentence(source, ("template", "grammar"))
+            text = domain.SENTENCES.draw(source, ("template", "grammar"))
             fits = len(domain.words_of(text)) <= _MOST_WORDS
-            kept = domain.is_held_out(text)
+            kept = domain.SENTENCES.is_held_out(text)
         else:
-            text = domain_zh.sentence(source, ("template", "grammar"))
+            text = domain_zh.SENTENCES.draw(source, ("template", "grammar"))
             fits = len(domain_zh.hanzi_of(text)) <= _MOST_HANZI
-            kept = domain_zh.is_held_out(text)
+            kept = domain_zh.SENTENCES.is_held_out(text)
         if fits and kept == held_out:
             return text
 

@@ -111,7 +111,7 @@ def domain_texts(sentences: int, seed: int) -> Iterator[str]:
 
     rng = random.Random(seed)
     for _ in range(sentences):
-        yield domain.training_sentence(rng)
+        yield domain.SENTENCES.draw_for_training(rng)
         for exchange in dialogue.draw(rng, "en").exchanges:
             yield exchange.answer
 

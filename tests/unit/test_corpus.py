@@ -20,6 +20,7 @@ from kimi_demo.nano.phones import (
     phones_of_mnemonic,
     tone_of_digits,
 )
+from kimi_demo.nano.sentences import HELD_OUT_PERIOD
 from kimi_demo.nano.synthesizers import (
     LEADING_SILENCE_S,
     MANDARIN_VOICE,
@@ -39,7 +40,7 @@ SENTENCES = 20_000
 @pytest.fixture(scope="module")
 def sentences() -> list[str]:
     rng = random.Random(11)
-    return [domain.training_sentence(rng) for _ in range(SENTENCES)]
+    return [domain.SENTENCES.draw_for_training(rng) for _ in range(SENTENCES)]
 
 
 # ---- sentences ----------------------------------------------------------------------------------
@@ -47,15 +48,15 @@ def sentences() -> list[str]:
 
 def test_same_generator_state_gives_the_same_sentences() -> None:
     first, second, other = random.Random(3), random.Random(3), random.Random(4)
-    spoken = [domain.sentence(first) for _ in range(200)]
-    assert spoken == [domain.sentence(second) for _ in range(200)]
-    assert spoken != [domain.sentence(other) for _ in range(200)]
+    spoken = [domain.SENTENCES.draw(first) for _ in range(200)]
+    assert spoken == [domain.SENTENCES.draw(second) for _ in range(200)]
+    assert spoken != [domain.SENTENCES.draw(other) for _ in range(200)]
 
 
 def test_sentences_are_plain_lower_case_of_the_promised_length(sentences: list[str]) -> None:
     for text in sentences:
         assert re.fullmatch(r"[a-z][a-z',. ]*[.?]", text), text
-        assert domain.MIN_WORDS <= len(domain.words_of(text)) <= domain.MAX_WORDS, text
+        assert len(domain.words_of(text)) in domain.SENTENCES.lengths, text
         assert "  " not in text
         assert " ," not in text
 
@@ -78,24 +79,24 @@ def test_every_slot_of_the_grammar_is_defined() -> None:
 
 
 def test_held_out_sentences_are_never_trained_on(sentences: list[str]) -> None:
-    assert not any(domain.is_held_out(text) for text in sentences)
+    assert not any(domain.SENTENCES.is_held_out(text) for text in sentences)
     trained = {tuple(domain.words_of(text)) for text in sentences}
-    held_out = domain.read_held_out()
+    held_out = domain.SENTENCES.read_held_out()
     assert len(held_out) == domain.HELD_OUT_COUNT == len(set(held_out))
     for text in held_out:
-        assert domain.is_held_out(text), text
+        assert domain.SENTENCES.is_held_out(text), text
         assert tuple(domain.words_of(text)) not in trained
 
 
 def test_holding_out_does_not_depend_on_case_or_punctuation() -> None:
-    for text in domain.read_held_out():
-        assert domain.is_held_out(text.upper().replace(",", " ").rstrip(".?") + "!")
+    for text in domain.SENTENCES.read_held_out():
+        assert domain.SENTENCES.is_held_out(text.upper().replace(",", " ").rstrip(".?") + "!")
 
 
 def test_one_sentence_in_forty_is_held_out() -> None:
     drawn = {" ".join((a, b, c)) for a in "abcdefgh" for b in "ijklmnop" for c in _hundred_words()}
-    share = sum(map(domain.is_held_out, drawn)) / len(drawn)
-    assert share == pytest.approx(1 / domain.HELD_OUT_PERIOD, rel=0.15)
+    share = sum(map(domain.SENTENCES.is_held_out, drawn)) / len(drawn)
+    assert share == pytest.approx(1 / HELD_OUT_PERIOD, rel=0.15)
 
 
 def _hundred_words() -> list[str]:
@@ -104,7 +105,7 @@ def _hundred_words() -> list[str]:
 
 def test_the_words_of_the_held_out_sentences_are_trained(sentences: list[str]) -> None:
     spoken = {word for text in sentences for word in domain.words_of(text)}
-    asked = {word for text in domain.read_held_out() for word in domain.words_of(text)}
+    asked = {word for text in domain.SENTENCES.read_held_out() for word in domain.words_of(text)}
     assert asked - spoken == set()
 
 
@@ -264,8 +265,8 @@ def test_a_full_corpus_has_both_output_voices_and_many_speakers() -> None:
 def test_every_voice_holds_out_the_sentences_of_its_language(tmp_path: Path) -> None:
     specs = [corpus.VoiceSpec(voice, 0.1) for voice in ("slt", "mandarin")]
     english, mandarin = (job for job in corpus.shard_jobs(tmp_path, specs, 1) if job.sentences)
-    assert english.sentences == tuple(domain.read_held_out())
-    assert mandarin.sentences == tuple(domain_zh.read_held_out())
+    assert english.sentences == tuple(domain.SENTENCES.read_held_out())
+    assert mandarin.sentences == tuple(domain_zh.SENTENCES.read_held_out())
     assert mandarin.folder == tmp_path / "heldout-mandarin" / "000"
 
 
@@ -395,7 +396,7 @@ def test_mandarin_syllables_carry_their_tones() -> None:
 def test_mandarin_speech_has_the_phones_of_its_syllables(voice: str) -> None:
     espeak, rng = _installed(EspeakSynthesizer), random.Random(1)
     for _ in range(5):
-        text = domain_zh.training_sentence(rng)
+        text = domain_zh.SENTENCES.draw_for_training(rng)
         names = [phone.name for phone in corpus.speak(voice, text, rng).phones]
         spoken = [name for name in names if name != PAUSE]
         assert spoken == [name for phones in espeak.syllables(text) for name in phones], text

@@ -6,25 +6,26 @@ import re
 import pytest
 
 from kimi_demo.nano import domain_zh, grammar, numerals_zh
+from kimi_demo.nano.sentences import HELD_OUT_PERIOD
 
 
 @pytest.fixture(scope="module")
 def sentences() -> list[str]:
     rng = random.Random(11)
-    return [domain_zh.training_sentence(rng) for _ in range(12_000)]
+    return [domain_zh.SENTENCES.draw_for_training(rng) for _ in range(12_000)]
 
 
 def test_same_generator_state_gives_the_same_sentences() -> None:
     first, second, other = random.Random(3), random.Random(3), random.Random(4)
-    spoken = [domain_zh.training_sentence(first) for _ in range(100)]
-    assert spoken == [domain_zh.training_sentence(second) for _ in range(100)]
-    assert spoken != [domain_zh.training_sentence(other) for _ in range(100)]
+    spoken = [domain_zh.SENTENCES.draw_for_training(first) for _ in range(100)]
+    assert spoken == [domain_zh.SENTENCES.draw_for_training(second) for _ in range(100)]
+    assert spoken != [domain_zh.SENTENCES.draw_for_training(other) for _ in range(100)]
 
 
 def test_sentences_are_hanzi_of_the_promised_length_with_a_final_mark(sentences: list[str]) -> None:
     for text in sentences:
         assert re.fullmatch(r"[\u4e00-\u9fff]+(，[\u4e00-\u9fff]+)*[。？]", text), text
-        assert domain_zh.MIN_HANZI <= len(domain_zh.hanzi_of(text)) <= domain_zh.MAX_HANZI, text
+        assert len(domain_zh.hanzi_of(text)) in domain_zh.SENTENCES.lengths, text
 
 
 def test_the_declared_characters_are_exactly_those_spoken(sentences: list[str]) -> None:
@@ -51,24 +52,24 @@ def test_every_slot_of_the_grammar_is_defined() -> None:
 
 
 def test_held_out_sentences_are_never_trained_on(sentences: list[str]) -> None:
-    assert not any(map(domain_zh.is_held_out, sentences))
-    held_out = domain_zh.read_held_out()
+    assert not any(map(domain_zh.SENTENCES.is_held_out, sentences))
+    held_out = domain_zh.SENTENCES.read_held_out()
     assert len({domain_zh.hanzi_of(text) for text in held_out}) == len(held_out) == 100
     for text in held_out:
-        assert domain_zh.is_held_out(text.rstrip("。？").replace("，", " ")), text
+        assert domain_zh.SENTENCES.is_held_out(text.rstrip("。？").replace("，", " ")), text
         assert 4 <= len(domain_zh.hanzi_of(text)) <= 14, text
 
 
 def test_the_committed_held_out_sentences_are_those_of_the_grammar() -> None:
-    assert domain_zh.read_held_out() == domain_zh.build_held_out()
+    assert domain_zh.SENTENCES.read_held_out() == domain_zh.SENTENCES.build_held_out()
 
 
 def test_one_sentence_in_forty_is_held_out() -> None:
     drawn = [
         f"{a}{b}" for a in domain_zh.domain_words()[:100] for b in domain_zh.characters()[:200]
     ]
-    share = sum(map(domain_zh.is_held_out, drawn)) / len(drawn)
-    assert share == pytest.approx(1 / domain_zh.HELD_OUT_PERIOD, rel=0.15)
+    share = sum(map(domain_zh.SENTENCES.is_held_out, drawn)) / len(drawn)
+    assert share == pytest.approx(1 / HELD_OUT_PERIOD, rel=0.15)
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ from kimi_demo.errors import InputError
 from kimi_demo.events import AudioDelta, Finished, TextDelta, Timings
 from kimi_demo.messages import AudioPart, SpokenPart
 from kimi_demo.nano import dialogue, evaluate, measures
-from kimi_demo.nano.domain import read_held_out
+from kimi_demo.nano.domain import SENTENCES
 from kimi_demo.nano.evaluation import hearing, new_words, speaking, table, talking, understanding
 from kimi_demo.nano.evaluation import voices as voices_module
 from kimi_demo.nano.evaluation.bench import Bench
@@ -149,7 +149,7 @@ def test_without_the_original_voice_nothing_is_compared():
     assert "original_wer" not in speaking.evaluate_speech(bench, ["你好"], "zh", bench.ear, None)
 
 
-def test_mandarin_speech_is_judged_by_the_checkpoint_and_so_is_the_original(monkeypatch):
+def test_mandarin_speech_is_judged_by_the_checkpoint_and_so_is_the_original(monkeypatch, tmp_path):
     """The engine says everything in a second, and hears the original's two seconds amiss."""
 
     def answer_to(request):
@@ -158,7 +158,10 @@ def test_mandarin_speech_is_judged_by_the_checkpoint_and_so_is_the_original(monk
             return [AudioDelta(tone(1.0).waveform, RATE), FINISHED]
         return written("你好吗" if parts[1].audio.duration_s < 1.5 else "你好")
 
-    monkeypatch.setattr(speaking.domain_zh, "read_held_out", lambda: ["你好吗？"])
+    kept = tmp_path / "heldout.txt"
+    kept.write_text("你好吗？\n", encoding="utf-8")
+    held_out = dataclasses.replace(speaking.domain_zh.SENTENCES, held_out_path=kept)
+    monkeypatch.setattr(speaking.domain_zh, "SENTENCES", held_out)
     monkeypatch.setattr(voices_module, "original", lambda _: lambda _: tone(2.0))
     figures = speaking.speech_zh(bench_of(answer_to))
     assert figures["cer"] == 0.0
@@ -388,7 +391,7 @@ def test_chosen_sections_alone_are_run_and_missing_voices_are_noted(monkeypatch)
 
 
 def test_the_held_out_sentences_are_many_and_different():
-    texts = read_held_out()
+    texts = SENTENCES.read_held_out()
     assert len({measures.plain_words(text) for text in texts}) == len(texts) >= 60
 
 

@@ -64,7 +64,7 @@ def test_dialogues_are_pronounced_whole(pronouncer: Pronouncer, language: str) -
 def test_mandarin_sentences_have_a_syllable_for_every_hanzi(pronouncer: Pronouncer) -> None:
     rng = random.Random(4)
     for _ in range(60):
-        text = domain_zh.training_sentence(rng)
+        text = domain_zh.SENTENCES.draw_for_training(rng)
         words = pronouncer(text)
         assert len(words) == len(domain_zh.hanzi_of(text))
         assert all(word.phones for word in words), text

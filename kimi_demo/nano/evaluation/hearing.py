@@ -30,7 +30,7 @@ class Transcripts:
 
 def hearing(bench: Bench) -> dict[str, object]:
     """Both languages in the voices of training; English also degraded and in an unseen voice."""
-    english, mandarin = domain.read_held_out(), domain_zh.read_held_out()
+    english, mandarin = domain.SENTENCES.read_held_out(), domain_zh.SENTENCES.read_held_out()
     known = voices.trained("en")
     return {
         "en": {

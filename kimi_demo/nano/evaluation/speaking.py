@@ -35,13 +35,13 @@ class Spoken:
 
 def speech_en(bench: Bench) -> dict[str, object]:
     """Held-out English sentences through the independent recogniser."""
-    texts = domain.read_held_out()
+    texts = domain.SENTENCES.read_held_out()
     return evaluate_speech(bench, texts, "en", bench.listener("en"), voices.original("en"))
 
 
 def speech_zh(bench: Bench) -> dict[str, object]:
     """Held-out Mandarin sentences through the checkpoint's own transcription."""
-    texts = domain_zh.read_held_out()
+    texts = domain_zh.SENTENCES.read_held_out()
     return evaluate_speech(bench, texts, "zh", bench.listener("zh"), voices.original("zh"))
 
 
