@@ -15,13 +15,6 @@ SENTENCE = "What is the weather in Paris today?"
 
 
 @pytest.fixture(scope="module")
-def engine():
-    built = create_engine("nano", "cpu")
-    yield built
-    built.close()
-
-
-@pytest.fixture(scope="module")
 def tasks(engine):
     return engine.capabilities.tasks
 

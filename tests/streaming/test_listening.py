@@ -7,7 +7,6 @@ import pytest
 
 from kimi_demo.audio import Audio
 from kimi_demo.choices import ChoiceTask
-from kimi_demo.engine.factory import create_engine
 from kimi_demo.errors import PromptError
 from kimi_demo.events import Finished, Started, TextDelta, Weighed, collect
 from kimi_demo.messages import Message, Option, SpokenPart
@@ -18,13 +17,6 @@ COLOURS = ("red", "green", "dark blue")
 def beep(hz):
     time = np.arange(16_000) / 16_000
     return Audio((0.4 * np.sin(2 * np.pi * hz * time)).astype(np.float32), 16_000)
-
-
-@pytest.fixture(scope="module")
-def engine():
-    built = create_engine("nano", "cpu")
-    yield built
-    built.close()
 
 
 @pytest.fixture(scope="module")

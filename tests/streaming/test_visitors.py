@@ -4,17 +4,9 @@ import threading
 
 import pytest
 
-from kimi_demo.engine.factory import create_engine
 from kimi_demo.events import Started, collect
 
 PATIENCE_S = 60
-
-
-@pytest.fixture(scope="module")
-def engine():
-    built = create_engine("nano", "cpu")
-    yield built
-    built.close()
 
 
 @pytest.fixture(scope="module")
