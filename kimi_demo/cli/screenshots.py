@@ -83,7 +83,7 @@ def _take(browser: Browser, url: str, look: str, args: argparse.Namespace) -> No
 
 def _speech(page: Page) -> None:
     page.locator("#speech-text textarea").fill("The cat sleeps under the big green tree.")
-    page.locator("#speech-generate").click()
+    page.locator("#speech-start").click()
     page.wait_for_function("window.kimiPlayers.speech.stats.state === 'ended'")
 
 

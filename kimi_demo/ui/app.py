@@ -13,7 +13,8 @@ from kimi_demo.ui.about import AboutTab, facts
 from kimi_demo.ui.caption import CaptionTab
 from kimi_demo.ui.conversation import ConversationTab
 from kimi_demo.ui.i18n import EN, ZH, browser_translations, dictionaries, tr
-from kimi_demo.ui.speech import SpeechTab, Words
+from kimi_demo.ui.speech import SpeechTab
+from kimi_demo.ui.tab import Words
 from kimi_demo.ui.theme import css, theme
 from kimi_demo.ui.transcribe import TranscribeTab
 from kimi_demo.ui.understand import UnderstandTab, preset_words

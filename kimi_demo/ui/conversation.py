@@ -29,16 +29,15 @@ from kimi_demo.ui.conversation_view import (
     ReplyView,
     answer_bubble,
     bubbles,
-    checked_seed,
     question,
     question_bubble,
     turn_bubbles,
 )
 from kimi_demo.ui.failures import toast
 from kimi_demo.ui.i18n import words_for
-from kimi_demo.ui.listening import QUIET
 from kimi_demo.ui.player import PlayerFeed, begin_js, stop_js
-from kimi_demo.ui.speech import ENGINE_QUEUE, MAX_SEED, Updates, Words
+from kimi_demo.ui.sampling import MAX_SEED, checked_seed
+from kimi_demo.ui.tab import ENGINE_QUEUE, QUIET, Updates, Words, changed
 from kimi_demo.ui.view import Shown
 
 # From an input's value to the typed question, or else the file of the spoken one.
@@ -266,14 +265,8 @@ class ConversationTab(ConversationLayout):
             gr.Warning(words["conversation_silent"])
 
     def _updates(self, shown: Shown, before: list[Bubble]) -> Updates:
-        updates: Updates = {}
-        if shown.player is not None:
-            updates[self.player] = shown.player
-        if shown.report is not None:
-            updates[self.report] = shown.report
-        if shown.text is not None:
-            updates[self.chat] = [*before, answer_bubble(shown.text)]
-        return updates
+        grown = None if shown.text is None else [*before, answer_bubble(shown.text)]
+        return changed({self.player: shown.player, self.report: shown.report, self.chat: grown})
 
     def _finished(
         self, conversation: Conversation, reply: Reply, words: Mapping[str, str]

@@ -26,8 +26,9 @@ from kimi_demo.errors import InputError
 from kimi_demo.events import collect
 from kimi_demo.messages import OutputType
 from kimi_demo.services.conversation import Conversation, Turn
-from kimi_demo.ui.conversation_view import Save, checked_seed, question
-from kimi_demo.ui.failures import readable
+from kimi_demo.ui.conversation_view import Save, question
+from kimi_demo.ui.sampling import checked_seed
+from kimi_demo.ui.tab import readable_errors
 from kimi_demo.ui.view import answer_facts
 
 MAX_HISTORY = 50
@@ -62,7 +63,7 @@ class ChatEndpoint:
             output: "both" for speech with its text, "text" for text only.
             seed: The same questions and seeds get the same answers.
         """
-        try:
+        with readable_errors(self._words):
             asked, told = question(text, audio, self._words), read_history(history)
             tasks = self._engine.capabilities.tasks
             request = told.request(tasks, asked, checked_seed(seed), output)
@@ -70,8 +71,6 @@ class ChatEndpoint:
                 events = list(stream)
             turn = Turn.answered(asked, request.seed, events)
             facts = answer_facts(collect(events), request.seed)
-        except Exception as exc:
-            raise readable(exc, self._words) from exc
         facts["history"] = write_history(told.with_turn(turn))
         return self._save(turn.spoken, "answer.wav") if turn.spoken else None, facts
 

@@ -11,7 +11,7 @@ from kimi_demo.ui.examples import labelled, sounds
 from kimi_demo.ui.i18n import tr
 from kimi_demo.ui.listening import sound_input
 from kimi_demo.ui.player import live_player
-from kimi_demo.ui.speech import Words
+from kimi_demo.ui.tab import Words
 
 PLAYER = "conversation"
 

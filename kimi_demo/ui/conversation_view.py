@@ -14,7 +14,6 @@ from kimi_demo.events import AudioDelta, Event, Finished, TextDelta
 from kimi_demo.services.conversation import Reply, Turn
 from kimi_demo.ui.examples import EXAMPLES
 from kimi_demo.ui.player import PlayerFeed
-from kimi_demo.ui.speech import MAX_SEED
 from kimi_demo.ui.view import Shown, file_name, speech_report
 
 Bubble = dict[str, Any]  # a message of gr.Chatbot
@@ -72,13 +71,6 @@ def question(text: str | None, path: str | None, words: Mapping[str, str]) -> st
     if not path:
         raise InputError(words["conversation_nothing"])
     return audio.read(path).resampled(audio.INPUT_SAMPLE_RATE)
-
-
-def checked_seed(seed: float | None) -> int:
-    """The seed as an engine takes it. Raises: InputError if it is none."""
-    if seed is None or not 0 <= seed <= MAX_SEED:
-        raise InputError(f"the seed must be a whole number from 0 to {MAX_SEED}")
-    return int(seed)
 
 
 class ReplyView:

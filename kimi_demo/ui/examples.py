@@ -9,6 +9,7 @@ EXAMPLES = Path(__file__).parents[2] / "examples"
 SPEECH = "speech"
 # What a clip is an example of stands before the first hyphen of its name; speech has no such word.
 KINDS = ("sound", "scene", "emotion", "sequence", "beeps", "question")
+_LANGUAGES = {"en": "English", "zh": "中文"}
 
 
 def sentences(languages: Iterable[str], folder: Path = EXAMPLES) -> list[str]:
@@ -29,9 +30,14 @@ def sounds(kind: str = SPEECH, folder: Path = EXAMPLES) -> list[str]:
 
 
 def labelled(path: str) -> str:
-    """A clip's name for people: "sound-dog.wav" -> "sound: dog"."""
-    kind, _, rest = Path(path).stem.partition("-")
-    return f"{kind}: {rest.replace('-', ' ')}"
+    """A clip's name for people: "sound-phone-ring.wav" -> "sound: phone ring"; speech is named by
+    its words, and a language by its own name.
+    """
+    *words, last = Path(path).stem.split("-")
+    words = [*words, _LANGUAGES.get(last, last)]
+    if _kind(Path(path)) == SPEECH:
+        return " ".join(words)
+    return f"{words[0]}: {' '.join(words[1:])}"
 
 
 def _kind(path: Path) -> str:

@@ -1,14 +1,13 @@
-"""What the tabs that listen have in common: a recorder, three buttons, and an answer that grows."""
+"""What the tabs that listen have in common: a recorder, examples, and an answer that grows."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
 
 import gradio as gr
-from gradio.components import Component
 
 from kimi_demo import audio
 from kimi_demo.audio import INPUT_SAMPLE_RATE, Audio
@@ -17,6 +16,7 @@ from kimi_demo.errors import AudioError
 from kimi_demo.events import Event, Finished, TextDelta, Weighed
 from kimi_demo.messages import Request
 from kimi_demo.ui.charts import probability_chart
+from kimi_demo.ui.examples import labelled
 from kimi_demo.ui.i18n import tr
 from kimi_demo.ui.view import transcript_report
 
@@ -32,14 +32,6 @@ const untilThere = setInterval(() => {
   clearInterval(untilThere);
 }, 200);
 """
-# For events that no visitor waits for and no program calls. Private events have names, too: without
-# one of its own, a handler called `ask` would take that of an endpoint.
-QUIET: dict[str, Any] = {
-    "queue": False,
-    "show_progress": "hidden",
-    "api_visibility": "private",
-    "api_name": "quiet",
-}
 
 
 def sound_input(elem_id: str) -> gr.Audio:
@@ -56,6 +48,18 @@ def sound_input(elem_id: str) -> gr.Audio:
     return component
 
 
+def sound_examples(audio: gr.Audio, found: Sequence[Path]) -> None:
+    """Sounds to try, if any are there."""
+    if found:
+        gr.Examples(
+            [[path] for path in found],
+            [audio],
+            label=tr("examples"),
+            example_labels=[labelled(path) for path in found],
+            api_visibility="private",
+        )
+
+
 def heard(path: str | None, words: Mapping[str, str]) -> Audio:
     """The sound of a file as models hear it.
 
@@ -66,48 +70,6 @@ def heard(path: str | None, words: Mapping[str, str]) -> Audio:
     return audio.read(path).resampled(INPUT_SAMPLE_RATE)
 
 
-class Actions:
-    """Start, Stop and Clear in a row."""
-
-    def __init__(self, name: str, start_label: object) -> None:
-        with gr.Row(elem_classes="actions"):
-            self.start = gr.Button(
-                start_label, variant="primary", min_width=120, elem_id=f"{name}-start"
-            )
-            self.stop = gr.Button(
-                tr("stop"),
-                interactive=False,
-                min_width=90,
-                elem_id=f"{name}-stop",
-                elem_classes="stop",
-            )
-            self.clear = gr.Button(tr("clear"), min_width=90, elem_id=f"{name}-clear")
-
-    def busy(self) -> dict[Component, Any]:
-        """While an answer is made."""
-        return {self.start: gr.Button(interactive=False), self.stop: gr.Button(interactive=True)}
-
-    def idle(self) -> dict[Component, Any]:
-        """Ready for the next question."""
-        return {self.start: gr.Button(interactive=True), self.stop: gr.Button(interactive=False)}
-
-
-def answer_box(name: str, label: object, placeholder: object) -> tuple[gr.Textbox, gr.HTML]:
-    """Where the answer's text grows, and the line of figures under it."""
-    box = gr.Textbox(
-        label=label,
-        placeholder=placeholder,
-        lines=4,
-        max_lines=16,
-        interactive=False,
-        buttons=["copy"],
-        elem_id=f"{name}-answer",
-        elem_classes="answer",
-    )
-    script = _ANNOUNCE_ANSWER.replace("NAME", name)
-    return box, gr.HTML(js_on_load=script, elem_id=f"{name}-report", elem_classes="flush")
-
-
 @dataclass(frozen=True)
 class Change:
     """One change of the page; None leaves a component as it is. chart, report: HTML."""
@@ -115,6 +77,24 @@ class Change:
     text: str | None = None
     chart: str | None = None
     report: str | None = None
+
+
+class AnswerBox:
+    """Where an answer's text grows, and the line of figures under it."""
+
+    def __init__(self, name: str, label: object, placeholder: object) -> None:
+        self.text = gr.Textbox(
+            label=label,
+            placeholder=placeholder,
+            lines=4,
+            max_lines=20,
+            interactive=False,
+            buttons=["copy"],
+            elem_id=f"{name}-answer",
+            elem_classes="answer",
+        )
+        script = _ANNOUNCE_ANSWER.replace("NAME", name)
+        self.report = gr.HTML(js_on_load=script, elem_id=f"{name}-report", elem_classes="flush")
 
 
 class AnswerView:

@@ -5,71 +5,50 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import gradio as gr
 from gradio.processing_utils import save_bytes_to_cache
 
-from kimi_demo.engine.base import Engine
 from kimi_demo.services.languages import DETECT
 from kimi_demo.services.subtitles import FORMATS, facts
 from kimi_demo.services.transcribing import heard_languages, transcribe, transcript_of
 from kimi_demo.ui.examples import sounds
-from kimi_demo.ui.failures import readable, toast
 from kimi_demo.ui.i18n import tr, words_for
-from kimi_demo.ui.listening import QUIET, Actions, heard, sound_input
-from kimi_demo.ui.speech import ANNOUNCE, ENGINE_QUEUE, Updates, Words, language_choices
+from kimi_demo.ui.listening import AnswerBox, heard, sound_examples, sound_input
+from kimi_demo.ui.tab import (
+    ENGINE_QUEUE,
+    QUIET,
+    Actions,
+    TaskTab,
+    Updates,
+    changed,
+    language_choices,
+    readable_errors,
+)
 from kimi_demo.ui.transcript_view import Shown, TranscriptView
 
-# Run by the browser when the tab is first shown.
-ANNOUNCE_TRANSCRIPT = """
-const untilThere = setInterval(() => {
-  const box = document.querySelector("#transcript textarea");
-  if (!box) return;
-  box.setAttribute("aria-live", "polite");
-  clearInterval(untilThere);
-}, 200);
-"""
+NAME = "transcribe"
 
 
-class TranscribeTab:
-    """Builds the tab inside the current Blocks context and connects it to the engine."""
-
-    def __init__(self, engine: Engine, words: Words) -> None:
-        self._engine = engine
-        self._words = words
-        with gr.Row(elem_classes="task"):
-            with gr.Column(scale=5, min_width=300):
-                self._build_inputs()
-            with gr.Column(scale=6, min_width=300):
-                self._build_outputs()
-        self._connect()
-        self._connect_api()
+class TranscribeTab(TaskTab):
+    """A recording on the left; its text, its segments and files of both on the right."""
 
     def _build_inputs(self) -> None:
-        self.audio = sound_input("transcribe-audio")
+        self.audio = sound_input(f"{NAME}-audio")
         self.language = gr.Radio(
             language_choices(heard_languages(self._engine.capabilities.tasks)),
             value=DETECT,
             label=tr("language"),
-            elem_id="transcribe-language",
+            elem_id=f"{NAME}-language",
         )
-        self.actions = Actions("transcribe", tr("transcribe"))
-        found = sounds()
-        if found:
-            gr.Examples([[path] for path in found], [self.audio], label=tr("examples"))
+        self.actions = Actions(NAME, tr("transcribe"))
+        sound_examples(self.audio, sounds())
         gr.HTML(tr("transcribe_note"), elem_classes="note")
 
     def _build_outputs(self) -> None:
-        self.transcript = gr.Textbox(
-            label=tr("transcript"),
-            placeholder=tr("transcript_placeholder"),
-            lines=6,
-            max_lines=20,
-            interactive=False,
-            buttons=["copy"],
-            elem_id="transcript",
-        )
-        self.report = gr.HTML(js_on_load=ANNOUNCE, elem_id="transcribe-report")
+        box = AnswerBox(NAME, tr("transcript"), tr("transcript_placeholder"))
+        self.transcript, self.report = box.text, box.report
         with gr.Row(elem_classes="downloads"):
             self.downloads = {
                 name: gr.DownloadButton(
@@ -77,41 +56,26 @@ class TranscribeTab:
                     size="sm",
                     interactive=False,
                     min_width=60,
-                    elem_id=f"transcribe-{name}",
+                    elem_id=f"{NAME}-{name}",
                 )
                 for name in FORMATS
             }
-        self.segments = gr.HTML(
-            js_on_load=ANNOUNCE_TRANSCRIPT, elem_id="transcribe-segments", elem_classes="flush"
-        )
+        self.segments = gr.HTML(elem_id=f"{NAME}-segments", elem_classes="flush")
         self.under_way = gr.State(None)  # the visitor's TranscriptView: Stop keeps what it has
 
     def _connect(self) -> None:
-        results = [self.transcript, self.segments, self.report, *self.downloads.values()]
-        state = [self.actions.start, self.actions.stop, self.under_way]
-        running = gr.on(
-            [self.actions.start.click, self.audio.stop_recording],
+        result = [self.transcript, self.segments, self.report, *self.downloads.values()]
+        result.append(self.under_way)
+        start, stop, clear = self.actions.start, self.actions.stop, self.actions.clear
+        running = self._on_start(
+            [start.click, self.audio.stop_recording],
             self._run,
-            inputs=[self.audio, self.language],
-            outputs=[*results, *state],
-            show_progress="minimal",
-            show_progress_on=self.report,
-            api_visibility="private",
-            **ENGINE_QUEUE,
+            [self.audio, self.language],
+            result,
         )
-        self.actions.stop.click(
-            self._stopped,
-            inputs=self.under_way,
-            outputs=[*results, *state],
-            cancels=[running],
-            **QUIET,
-        )
-        self.actions.clear.click(
-            self._cleared,
-            outputs=[self.audio, *results, *state],
-            cancels=[running],
-            **QUIET,
-        )
+        ending: dict[str, Any] = {"cancels": [running], **QUIET}
+        stop.click(self._stopped, self.under_way, [*result, start, stop], **ending)
+        clear.click(self._cleared, None, [self.audio, *result, start, stop], **ending)
 
     def _connect_api(self) -> None:
         with gr.Row(visible=False):
@@ -137,32 +101,30 @@ class TranscribeTab:
             language: "detect", or one that the model can be told beforehand: "en" or "zh".
         """
         english = self._words["en"]
-        try:
+        with readable_errors(english):
             sound = heard(audio, english)
             transcript, _ = transcript_of(transcribe(self._engine, sound, language))
-        except Exception as exc:
-            raise readable(exc, english) from exc
         return transcript.text, {"audio_s": round(sound.duration_s, 3), **facts(transcript)}
 
     def _run(self, path: str | None, language: str, visitor: gr.Request) -> Iterator[Updates]:
-        """One run of the page; closing it closes the engine's."""
         words = words_for(self._words, visitor)
-        view, failure = None, None
+        yield from self._tidied(self._written(path, language, words), words)
+
+    def _written(
+        self, path: str | None, language: str, words: Mapping[str, str]
+    ) -> Iterator[Updates]:
+        sound = heard(path, words)
+        view = TranscriptView(Path(path or "").stem, sound.duration_s, words)
+        begun = self._updates(view.started(), view) | self.actions.busy()
+        yield begun | {self.under_way: view}
         try:
-            sound = heard(path, words)
-            view = TranscriptView(Path(path or "").stem, sound.duration_s, words)
-            yield self._updates(view.started(), view) | self._busy(view)
             with closing(transcribe(self._engine, sound, language)) as events:
                 for event in events:
                     for shown in view.shown(event):
                         yield self._updates(shown, view)
-        except Exception as exc:
-            failure = toast(exc, words)
-            if view:
-                yield self._updates(view.stopped(), view)
-        yield self._idle()
-        if failure:
-            raise failure
+        except Exception:
+            yield self._updates(view.stopped(), view)
+            raise
 
     def _stopped(self, view: TranscriptView | None) -> Updates:
         """What was written down so far can be downloaded like a whole transcript."""
@@ -174,13 +136,13 @@ class TranscribeTab:
         return self._updates(emptied, None) | self._idle() | {self.audio: None}
 
     def _updates(self, shown: Shown, view: TranscriptView | None) -> Updates:
-        updates: Updates = {}
-        if shown.text is not None:
-            updates[self.transcript] = shown.text
-        if shown.segments is not None:
-            updates[self.segments] = shown.segments
-        if shown.report is not None:
-            updates[self.report] = shown.report
+        updates = changed(
+            {
+                self.transcript: shown.text,
+                self.segments: shown.segments,
+                self.report: shown.report,
+            }
+        )
         if shown.files is not None:
             updates |= self._offered(shown.files, view.stem if view else "")
         return updates
@@ -199,8 +161,5 @@ class TranscribeTab:
         cache = self.audio.GRADIO_CACHE
         return save_bytes_to_cache(contents.encode(), name, cache)
 
-    def _busy(self, view: TranscriptView) -> Updates:
-        return self.actions.busy() | {self.under_way: view}
-
     def _idle(self) -> Updates:
-        return self.actions.idle() | {self.under_way: None}
+        return super()._idle() | {self.under_way: None}

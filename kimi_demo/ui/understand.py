@@ -5,18 +5,27 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import closing
+from typing import Any
 
 import gradio as gr
 
 from kimi_demo.audio import Audio
+from kimi_demo.choices import ChoiceTask
 from kimi_demo.engine.base import Capabilities, Engine
 from kimi_demo.events import collect
 from kimi_demo.messages import Request
 from kimi_demo.ui.examples import labelled, sounds
-from kimi_demo.ui.failures import readable, toast
 from kimi_demo.ui.i18n import EN, ZH, tr, words_for
-from kimi_demo.ui.listening import QUIET, Actions, Change, answer_box, answered, heard, sound_input
-from kimi_demo.ui.speech import ENGINE_QUEUE, Updates, Words
+from kimi_demo.ui.listening import AnswerBox, answered, heard, sound_input
+from kimi_demo.ui.tab import (
+    ENGINE_QUEUE,
+    QUIET,
+    Actions,
+    TaskTab,
+    Updates,
+    changed,
+    readable_errors,
+)
 
 NAME = "understand"
 ASK = "ask"  # an open question, as a value beside the names of the closed ones
@@ -63,20 +72,12 @@ def question_request(
     return tasks.choose(sound, task, split_options(options), question)
 
 
-class UnderstandTab:
-    """Builds the tab inside the current Blocks context and connects it to the engine."""
+class UnderstandTab(TaskTab):
+    """A sound and a question on the left; the answer, and how likely each option was, right."""
 
-    def __init__(self, engine: Engine, words: Words) -> None:
-        self._engine = engine
-        self._words = words
-        self._choices = engine.capabilities.tasks.choices
-        with gr.Row(elem_classes="task"):
-            with gr.Column(scale=5, min_width=300):
-                self._build_inputs()
-            with gr.Column(scale=6, min_width=300):
-                self._build_outputs()
-        self._connect()
-        self._connect_api()
+    @property
+    def _choices(self) -> Mapping[str, ChoiceTask]:
+        return self._engine.capabilities.tasks.choices
 
     def _build_inputs(self) -> None:
         self.audio = sound_input(f"{NAME}-audio")
@@ -107,15 +108,17 @@ class UnderstandTab:
         gr.HTML(tr("understand_note"), elem_classes="note")
 
     def _build_examples(self) -> None:
+        chosen = [
+            (kind, task, self._choices[task].question)
+            for kind, task in _EXAMPLE_TASKS.items()
+            if task in self._choices
+        ]
+        asked = [(kind, ASK, question) for kind, question in _EXAMPLE_QUESTIONS.items()]
         rows, labels = [], []
-        for kind, task in _EXAMPLE_TASKS.items():
-            for path in sounds(kind) if task in self._choices else ():
-                rows.append([path, task, self._choices[task].question])
-                labels.append(labelled(path))
-        for kind, question in _EXAMPLE_QUESTIONS.items():
+        for kind, task, question in (*chosen, *asked):
             for path in sounds(kind):
-                rows.append([path, ASK, question])
-                labels.append(f"{question} ({labelled(path)})")
+                rows.append([path, task, question])
+                labels.append(labelled(path) + (f" – {question}" if task == ASK else ""))
         if rows:
             gr.Examples(
                 rows,
@@ -127,37 +130,24 @@ class UnderstandTab:
             )
 
     def _build_outputs(self) -> None:
-        self.answer, self.report = answer_box(
-            NAME, tr("understand_answer"), tr("understand_answer_placeholder")
-        )
+        box = AnswerBox(NAME, tr("understand_answer"), tr("understand_answer_placeholder"))
+        self.answer, self.report = box.text, box.report
         self.chart = gr.HTML(elem_id=f"{NAME}-chart", elem_classes="flush")
 
     def _connect(self) -> None:
-        shown = [self.answer, self.chart, self.report, self.actions.start, self.actions.stop]
-        running = gr.on(
-            [self.actions.start.click, self.question.submit],
+        shown = [self.answer, self.chart, self.report]
+        start, stop, clear = self.actions.start, self.actions.stop, self.actions.clear
+        running = self._on_start(
+            [start.click, self.question.submit],
             self._run,
-            inputs=[self.audio, self.task, self.question, self.options],
-            outputs=shown,
-            show_progress="minimal",
-            show_progress_on=self.report,
-            api_visibility="private",
-            **ENGINE_QUEUE,
+            [self.audio, self.task, self.question, self.options],
+            shown,
         )
+        ending: dict[str, Any] = {"cancels": [running], **QUIET}
+        stop.click(self._idle, None, [start, stop], **ending)
+        clear.click(self._cleared, None, [self.audio, *shown, start, stop], **ending)
         self.task.change(
-            self._preset,
-            inputs=[self.task, self.question],
-            outputs=[self.question, self.options],
-            **QUIET,
-        )
-        self.actions.stop.click(
-            self.actions.idle,
-            outputs=[self.actions.start, self.actions.stop],
-            cancels=[running],
-            **QUIET,
-        )
-        self.actions.clear.click(
-            self._cleared, outputs=[self.audio, *shown], cancels=[running], **QUIET
+            self._preset, [self.task, self.question], [self.question, self.options], **QUIET
         )
 
     def _connect_api(self) -> None:
@@ -191,12 +181,10 @@ class UnderstandTab:
             question: For example "How many beeps are there?"
         """
         english = self._words["en"]
-        try:
+        with readable_errors(english):
             request = question_request(self._engine, heard(audio, english), ASK, question, "")
             with closing(self._engine.stream(request)) as events:
                 return collect(events).text
-        except Exception as exc:
-            raise readable(exc, english) from exc
 
     def choose(
         self, audio: str, task: str, options: str = "", question: str = ""
@@ -213,13 +201,11 @@ class UnderstandTab:
             text, the likeliest option, and options, the probability of each.
         """
         english = self._words["en"]
-        try:
+        with readable_errors(english):
             sound = heard(audio, english)
             request = question_request(self._engine, sound, task, question, options)
             with closing(self._engine.stream(request)) as events:
                 answer = collect(events)
-        except Exception as exc:
-            raise readable(exc, english) from exc
         labels = (option.label for option in request.options)
         chances = {k: round(p, 4) for k, p in zip(labels, answer.probabilities, strict=True)}
         return {"text": answer.text, "options": chances}
@@ -227,20 +213,19 @@ class UnderstandTab:
     def _run(
         self, path: str | None, task: str, question: str, options: str, visitor: gr.Request
     ) -> Iterator[Updates]:
-        """One run of the page; closing it closes the engine's."""
         words = words_for(self._words, visitor)
-        failure = None
-        try:
-            sound = heard(path, words)
-            request = question_request(self._engine, sound, task, question, options)
-            yield dict.fromkeys((self.answer, self.chart, self.report), "") | self.actions.busy()
-            for change in answered(self._engine, request, sound.duration_s, words):
-                yield self._updates(change)
-        except Exception as exc:
-            failure = toast(exc, words)
-        yield self.actions.idle()
-        if failure:
-            raise failure
+        yield from self._tidied(self._answered(path, task, question, options, words), words)
+
+    def _answered(
+        self, path: str | None, task: str, question: str, options: str, words: Mapping[str, str]
+    ) -> Iterator[Updates]:
+        sound = heard(path, words)
+        request = question_request(self._engine, sound, task, question, options)
+        yield dict.fromkeys((self.answer, self.chart, self.report), "") | self.actions.busy()
+        for change in answered(self._engine, request, sound.duration_s, words):
+            yield changed(
+                {self.answer: change.text, self.chart: change.chart, self.report: change.report}
+            )
 
     def _preset(self, task: str, question: str) -> tuple[object, object]:
         """Question and options of a preset; an open question stays as the visitor wrote it."""
@@ -250,14 +235,6 @@ class UnderstandTab:
         known = {choice.question for choice in self._choices.values()}
         return "" if question in known else gr.skip(), gr.Textbox(visible=False)
 
-    def _updates(self, change: Change) -> Updates:
-        shown: Mapping[object, str | None] = {
-            self.answer: change.text,
-            self.chart: change.chart,
-            self.report: change.report,
-        }
-        return {component: value for component, value in shown.items() if value is not None}
-
     def _cleared(self) -> Updates:
         empty: Updates = dict.fromkeys((self.answer, self.chart, self.report), "")
-        return self.actions.idle() | empty | {self.audio: None}
+        return self._idle() | empty | {self.audio: None}

@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from gradio_client import Client
 from playwright.sync_api import (
     Browser,
     BrowserContext,
@@ -127,6 +128,14 @@ def site() -> Iterator[Site]:
         yield running
 
 
+@pytest.fixture(scope="module")
+def client(site: Any) -> Iterator[Client]:
+    """A program that calls the page's endpoints."""
+    connected = Client(site.url, verbose=False, analytics_enabled=False)
+    yield connected
+    connected.close()
+
+
 @pytest.fixture(scope="session")
 def speech_wav(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """What is uploaded and spoken into the fake microphone: a clip of the examples, or a buzz."""
@@ -182,7 +191,7 @@ class Visitor:
 
     def speak(self, text: str) -> None:
         self.type(text)
-        self.page.locator("#speech-generate").click()
+        self.page.locator("#speech-start").click()
 
     def stats(self) -> dict[str, Any]:
         return self.page.evaluate("window.kimiPlayers.speech.stats")
@@ -231,7 +240,7 @@ class Visitor:
 
     def transcribe_tab(self) -> None:
         self.page.locator("#tab-transcribe-button").click()
-        expect(self.page.locator("#transcript textarea")).to_be_visible()
+        expect(self.page.locator("#transcribe-answer textarea")).to_be_visible()
 
     def upload(self, path: Path) -> None:
         """Hands a file to the sound input and waits until it has arrived."""
@@ -242,7 +251,7 @@ class Visitor:
         expect(sound.locator("input[type=file]")).to_have_count(0)
 
     def transcript(self) -> Locator:
-        return self.page.locator("#transcript textarea")
+        return self.page.locator("#transcribe-answer textarea")
 
     def toast(self) -> Locator:
         return self.page.get_by_test_id("toast-body")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -29,13 +29,6 @@ from kimi_demo.ui.examples import KINDS, labelled, sounds
 HEARD = "the cat sleeps under the green tree"
 TABS = ["speech", "conversation", "transcribe", "caption", "understand", "about"]
 ENDPOINTS = ["/speak", "/chat", "/transcribe", "/caption", "/ask", "/choose"]
-
-
-@pytest.fixture(scope="module")
-def client(site: Any) -> Iterator[Client]:
-    connected = Client(site.url, verbose=False, analytics_enabled=False)
-    yield connected
-    connected.close()
 
 
 @pytest.fixture(scope="module")
@@ -103,6 +96,8 @@ def test_examples_are_short_and_there_for_every_kind():
         assert all(Path(path).stat().st_size < 120_000 for path in found)
     assert not set(sounds()) & {path for kind in KINDS for path in sounds(kind)}
     assert labelled("x/sound-phone-ring.wav") == "sound: phone ring"
+    assert labelled("x/emotion-angry-zh.wav") == "emotion: angry 中文"
+    assert labelled("x/it-is-dark.wav") == "it is dark"
 
 
 def test_switches_reach_the_launch(site: Any):

@@ -86,13 +86,6 @@ def test_the_figure_holds_a_picture_of_the_levels_and_says_what_it_is():
     np.testing.assert_allclose(rows, 255 * (1 + mel / RANGE_DB), atol=0.51)
 
 
-@pytest.fixture
-def client(site: Any) -> Any:
-    connected = Client(site.url, verbose=False, analytics_enabled=False)
-    yield connected
-    connected.close()
-
-
 def test_caption_describes_and_refuses(client: Client, site: Any, tmp_path: Path):
     file = tmp_path / "tone.wav"
     soundfile.write(file, tone(1.0, 500).waveform, RATE)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +11,6 @@ from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
 
 HEARD = "the cat sleeps under the green tree"
-
-
-@pytest.fixture(scope="module")
-def client(site: Any) -> Iterator[Client]:
-    connected = Client(site.url, verbose=False, analytics_enabled=False)
-    yield connected
-    connected.close()
 
 
 def test_only_the_documented_endpoints_are_public(client: Client):

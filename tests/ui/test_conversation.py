@@ -239,13 +239,6 @@ def test_a_phone_in_mandarin(talk: Callable):
     assert box["width"] > 150
 
 
-@pytest.fixture(scope="module")
-def client(site: Any) -> Iterator[Client]:
-    connected = Client(site.url, verbose=False, analytics_enabled=False)
-    yield connected
-    connected.close()
-
-
 def test_the_endpoint_carries_the_history(client: Client, site: Any, speech_wav: Path):
     wav, facts = client.predict("hello", seed=5, api_name="/chat")
     assert soundfile.info(wav).frames == 2 * RATE

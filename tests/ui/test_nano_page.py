@@ -56,7 +56,7 @@ def test_stop_silences_nano(visitor: Any):
     assert visitor.stats()["stopMs"] < 300
     visitor.page.wait_for_timeout(300)
     assert visitor.loudness() == 0
-    expect(visitor.page.locator("#speech-generate")).to_be_enabled()
+    expect(visitor.page.locator("#speech-start")).to_be_enabled()
 
 
 def test_nano_hears_the_microphone(visitor: Any):

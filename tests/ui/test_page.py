@@ -30,7 +30,7 @@ def test_a_sentence_is_heard_while_it_is_generated(visitor: Any):
     assert stats["firstSoundMs"] > 0
     expect(visitor.page.locator(".live-caption")).to_have_text("spoken words")
     expect(visitor.page.locator("#speech-report")).to_contain_text("0.30 s")
-    expect(visitor.page.locator("#speech-generate")).to_be_enabled()
+    expect(visitor.page.locator("#speech-start")).to_be_enabled()
     expect(visitor.page.locator("#speech-stop")).to_be_disabled()
 
 
@@ -59,7 +59,7 @@ def test_stop_silences_the_page_and_the_engine(visitor: Any, site: Any, eventual
     visitor.speak("A long story.")
     visitor.wait_played(RATE // 4)
     assert visitor.loudest() > 0.2
-    expect(visitor.page.locator("#speech-generate")).to_be_disabled()
+    expect(visitor.page.locator("#speech-start")).to_be_disabled()
     visitor.page.locator("#speech-stop").click()
     clicked = time.monotonic()
     visitor.page.wait_for_function("window.kimiPlayers.speech.stats.stopMs !== null")
@@ -72,7 +72,7 @@ def test_stop_silences_the_page_and_the_engine(visitor: Any, site: Any, eventual
     assert later["state"] == "stopped"
     assert later["played"] == stopped["played"] < later["received"] < 60 * RATE
     assert eventually(lambda: site.engine.endings[-1:] == ["cancelled"])
-    expect(visitor.page.locator("#speech-generate")).to_be_enabled()
+    expect(visitor.page.locator("#speech-start")).to_be_enabled()
     expect(visitor.page.locator("#speech-report")).to_contain_text("spoken so far")
     with visitor.page.expect_download() as download:
         visitor.page.locator("#speech-recording").get_by_label("Download").first.click()
@@ -182,7 +182,7 @@ def test_what_cannot_be_spoken_is_explained(visitor: Any, text: str, message: st
     visitor.speak(text)
     expect(visitor.toast().filter(has_text=message)).to_be_visible()
     assert "secret" not in visitor.page.content()
-    expect(visitor.page.locator("#speech-generate")).to_be_enabled()
+    expect(visitor.page.locator("#speech-start")).to_be_enabled()
     visitor.speak("The page lives on.")
     assert visitor.wait_state("ended")["played"] == 2 * RATE
 
@@ -261,7 +261,7 @@ def test_sounds_that_cannot_be_heard_are_explained(visitor: Any, tmp_path: Path,
 def test_the_page_speaks_mandarin(visit: Callable, site: Any):
     visitor = visit(site.url, locale="zh-CN")
     page = visitor.page
-    expect(page.locator("#speech-generate")).to_have_text("朗读")
+    expect(page.locator("#speech-start")).to_have_text("朗读")
     expect(page.locator("#header")).to_contain_text("参数")
     expect(page.locator(".live-status")).to_have_text("语音会一边生成一边在这里播放")
     visitor.transcribe_tab()

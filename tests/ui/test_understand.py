@@ -51,13 +51,6 @@ def site(serve: Callable[..., Any]) -> Iterator[Any]:
 
 
 @pytest.fixture(scope="module")
-def client(site: Any) -> Iterator[Client]:
-    connected = Client(site.url, verbose=False, analytics_enabled=False)
-    yield connected
-    connected.close()
-
-
-@pytest.fixture(scope="module")
 def sound(tmp_path_factory: pytest.TempPathFactory) -> Any:
     path: Path = tmp_path_factory.mktemp("sound") / "noise.wav"
     soundfile.write(path, np.random.default_rng(0).uniform(-0.5, 0.5, RATE), RATE)
