@@ -88,10 +88,16 @@ def _speech(page: Page) -> None:
 
 
 def _conversation(page: Page) -> None:
+    heard = None
     for question in ("What is two plus three?", "What is the capital of France?"):
         page.locator("#conversation-text textarea").fill(question)
         page.locator("#conversation-send").click()
-        page.wait_for_function("window.kimiPlayers.conversation.stats.state === 'ended'")
+        page.wait_for_function(
+            "old => (({state, runId}) => state === 'ended' && runId !== old)"
+            "(window.kimiPlayers.conversation.stats)",
+            arg=heard,
+        )
+        heard = page.evaluate("window.kimiPlayers.conversation.stats.runId")
 
 
 def _transcribe(page: Page) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import closing
-from typing import Any
 
 import gradio as gr
 
@@ -55,16 +54,11 @@ class CaptionTab(TaskTab):
 
     def _connect(self) -> None:
         shown = [self.answer, self.report]
-        start, stop, clear = self.actions.start, self.actions.stop, self.actions.clear
-        running = self._on_start(
-            [start.click, self.audio.stop_recording],
-            self._run,
-            [self.audio, self.language],
-            shown,
-        )
-        ending: dict[str, Any] = {"cancels": [running], **QUIET}
-        stop.click(self._idle, None, [start, stop], **ending)
-        clear.click(self._cleared, None, [self.audio, self.picture, *shown, start, stop], **ending)
+        triggers = [self.actions.start.click, self.audio.stop_recording]
+        running = self._on_start(triggers, self._run, [self.audio, self.language], shown)
+        self._on_end(self.actions.stop, running, self._idle, [], [])
+        everything = [self.audio, self.picture, *shown]
+        self._on_end(self.actions.clear, running, self._cleared, [], everything)
         self.audio.change(self._pictured, [self.audio], [self.picture], **QUIET)
 
     def _connect_api(self) -> None:

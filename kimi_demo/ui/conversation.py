@@ -134,6 +134,8 @@ class ConversationTab(ConversationLayout):
         endpoint = ChatEndpoint(self._engine, self._words["en"], self._saved)
         with gr.Row(visible=False):
             history = gr.JSON(label="history", value=[])
+            # Gradio's own {"type": {}} is no JSON schema: clients of MCP refuse the tool for it.
+            history.api_info = lambda: {"type": "array", "items": {"type": "object"}}
             wav = gr.Audio(label="wav", interactive=False)
             facts = gr.JSON(label="facts")
         gr.on(

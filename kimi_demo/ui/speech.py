@@ -101,22 +101,15 @@ class SpeechTab(TaskTab):
     def _connect(self) -> None:
         sampling = [self.temperature, self.top_k]
         result = [self.report, self.recording, self.under_way]
-        start, stop = self.actions.start, self.actions.stop
         running = self._on_start(
-            [start.click, self.text.submit],
+            [self.actions.start.click, self.text.submit],
             self._run,
             [self.text, self.language, self.seed, self.random_seed, *sampling],
             [self.player, self.seed, *result],
             js=begin_js(PLAYER),
         )
-        stop.click(
-            self._stopped,
-            self.under_way,
-            [*result, start, stop],
-            js=stop_js(PLAYER),
-            cancels=[running],
-            **QUIET,
-        )
+        silence = stop_js(PLAYER)
+        self._on_end(self.actions.stop, running, self._stopped, [self.under_way], result, silence)
         self.reset.click(
             lambda: (0, False, self._defaults.temperature, self._defaults.top_k),
             None,

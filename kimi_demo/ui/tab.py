@@ -135,6 +135,23 @@ class TaskTab(ABC):
             **ENGINE_QUEUE,
         )
 
+    def _on_end(
+        self,
+        button: gr.Button,
+        running: Dependency,
+        end: Callable[..., Updates],
+        inputs: list[Component],
+        outputs: list[Component],
+        js: str | None = None,
+    ) -> None:
+        """Stop or Clear: ends the run, and only then shows what comes after it.
+
+        Both in one event would race with the last update of the run.
+        """
+        ended = button.click(None, js=js, cancels=[running], **QUIET)
+        buttons = [self.actions.start, self.actions.stop]
+        ended.then(end, inputs, [*outputs, *buttons], **QUIET)
+
     def _tidied(self, updates: Iterator[Updates], words: Mapping[str, str]) -> Iterator[Updates]:
         """A run, then the idle page; a failure comes last, since an event shows nothing after it.
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import closing
 from pathlib import Path
-from typing import Any
 
 import gradio as gr
 from gradio.processing_utils import save_bytes_to_cache
@@ -18,7 +17,6 @@ from kimi_demo.ui.i18n import tr, words_for
 from kimi_demo.ui.listening import AnswerBox, heard, sound_examples, sound_input
 from kimi_demo.ui.tab import (
     ENGINE_QUEUE,
-    QUIET,
     Actions,
     TaskTab,
     Updates,
@@ -66,16 +64,10 @@ class TranscribeTab(TaskTab):
     def _connect(self) -> None:
         result = [self.transcript, self.segments, self.report, *self.downloads.values()]
         result.append(self.under_way)
-        start, stop, clear = self.actions.start, self.actions.stop, self.actions.clear
-        running = self._on_start(
-            [start.click, self.audio.stop_recording],
-            self._run,
-            [self.audio, self.language],
-            result,
-        )
-        ending: dict[str, Any] = {"cancels": [running], **QUIET}
-        stop.click(self._stopped, self.under_way, [*result, start, stop], **ending)
-        clear.click(self._cleared, None, [self.audio, *result, start, stop], **ending)
+        triggers = [self.actions.start.click, self.audio.stop_recording]
+        running = self._on_start(triggers, self._run, [self.audio, self.language], result)
+        self._on_end(self.actions.stop, running, self._stopped, [self.under_way], result)
+        self._on_end(self.actions.clear, running, self._cleared, [], [self.audio, *result])
 
     def _connect_api(self) -> None:
         with gr.Row(visible=False):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import closing
-from typing import Any
 
 import gradio as gr
 
@@ -136,16 +135,14 @@ class UnderstandTab(TaskTab):
 
     def _connect(self) -> None:
         shown = [self.answer, self.chart, self.report]
-        start, stop, clear = self.actions.start, self.actions.stop, self.actions.clear
         running = self._on_start(
-            [start.click, self.question.submit],
+            [self.actions.start.click, self.question.submit],
             self._run,
             [self.audio, self.task, self.question, self.options],
             shown,
         )
-        ending: dict[str, Any] = {"cancels": [running], **QUIET}
-        stop.click(self._idle, None, [start, stop], **ending)
-        clear.click(self._cleared, None, [self.audio, *shown, start, stop], **ending)
+        self._on_end(self.actions.stop, running, self._idle, [], [])
+        self._on_end(self.actions.clear, running, self._cleared, [], [self.audio, *shown])
         self.task.change(
             self._preset, [self.task, self.question], [self.question, self.options], **QUIET
         )

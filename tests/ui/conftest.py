@@ -105,10 +105,10 @@ class Site:
 
 
 @contextmanager
-def serving(engine: Engine) -> Iterator[Site]:
+def serving(engine: Engine, settings: Settings = Settings()) -> Iterator[Site]:  # noqa: B008
     """The page of this engine on a free port of this machine."""
     page = build_ui(engine).queue(max_size=8)
-    options = launch_options(engine.capabilities, Settings())
+    options = launch_options(engine.capabilities, settings)
     _, url, _ = page.launch(**options, prevent_thread_lock=True, quiet=True)
     try:
         yield Site(url, page.server_port, engine)
@@ -118,7 +118,7 @@ def serving(engine: Engine) -> Iterator[Site]:
 
 
 @pytest.fixture(scope="session")
-def serve() -> Callable[[Engine], Any]:
+def serve() -> Callable[..., Any]:
     return serving
 
 
@@ -238,20 +238,31 @@ class Visitor:
         """The greatest peak since the loudspeaker was tapped."""
         return self.page.evaluate("window.loudest")
 
-    def transcribe_tab(self) -> None:
-        self.page.locator("#tab-transcribe-button").click()
-        expect(self.page.locator("#transcribe-answer textarea")).to_be_visible()
+    def open_tab(self, name: str) -> None:
+        self.page.locator(f"#tab-{name}-button").click()
+        expect(self.page.locator(f"#{name}-start")).to_be_visible()
 
-    def upload(self, path: Path) -> None:
-        """Hands a file to the sound input and waits until it has arrived."""
-        sound = self.page.locator("#transcribe-audio")
+    def upload(self, path: Path, tab: str = "transcribe") -> None:
+        """Hands a file to the sound input of a tab and waits until it has arrived."""
+        sound = self.page.locator(f"#{tab}-audio")
         sound.get_by_label("Upload file").first.click()
         with self.page.expect_response(lambda response: "/upload?" in response.url):
             sound.locator("input[type=file]").set_input_files(str(path))
         expect(sound.locator("input[type=file]")).to_have_count(0)
 
+    def start(self, tab: str) -> None:
+        self.page.locator(f"#{tab}-start").click()
+
+    def answer(self, tab: str) -> Locator:
+        """The text that a listening tab writes."""
+        return self.page.locator(f"#{tab}-answer textarea")
+
+    def expect_figures(self, tab: str) -> None:
+        """Waits until the answer is complete."""
+        expect(self.page.locator(f"#{tab}-report .figures")).to_be_visible()
+
     def transcript(self) -> Locator:
-        return self.page.locator("#transcribe-answer textarea")
+        return self.answer("transcribe")
 
     def toast(self) -> Locator:
         return self.page.get_by_test_id("toast-body")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import shutil
 import subprocess
 from collections.abc import Callable
@@ -25,6 +26,7 @@ from kimi_demo.ui.endpoints import (
     python_snippet,
 )
 from kimi_demo.ui.examples import KINDS, labelled, sounds
+from tests.ui.conftest import scripted_engine
 
 HEARD = "the cat sleeps under the green tree"
 TABS = ["speech", "conversation", "transcribe", "caption", "understand", "about"]
@@ -115,6 +117,27 @@ def test_mcp_without_its_package_is_one_clear_line(monkeypatch: Any, capsys: Any
     assert "gradio[mcp]" in line
 
 
+def test_a_client_of_mcp_lists_and_calls_the_tools(serve: Callable[..., Any]):
+    session, http = pytest.importorskip("mcp"), pytest.importorskip("mcp.client.streamable_http")
+
+    async def visit(url: str) -> tuple[list[str], dict[str, Any]]:
+        async with (
+            http.streamablehttp_client(f"{url}gradio_api/mcp/") as (read, write, _),
+            session.ClientSession(read, write) as client,
+        ):
+            await client.initialize()
+            names = [tool.name for tool in (await client.list_tools()).tools]
+            calls = {"speak": {"text": "Hello."}, "chat": {"text": "Hello?", "history": []}}
+            return names, {name: await client.call_tool(name, call) for name, call in calls.items()}
+
+    with serve(scripted_engine(), Settings(mcp=True)) as site:
+        names, results = asyncio.run(visit(site.url))
+    assert [f"/{name}" for name in names] == ENDPOINTS
+    for result in results.values():
+        assert not result.isError, result.content
+        assert ".wav" in result.content[0].text
+
+
 def test_tabs_have_addresses(visit: Callable[..., Any], site: Any):
     page = visit(site.url).page
     shown = page.get_by_role("tab")
@@ -136,7 +159,7 @@ def test_a_preset_with_own_options_is_charted_on_a_phone(visit: Callable[..., An
     page.locator("#tab-understand-button").click()
     page.locator("#understand-start").click()
     expect(visitor.toast()).to_contain_text("nothing to listen to")
-    page.get_by_role("button", name="emotion: happy en").last.click()
+    page.get_by_role("button", name="emotion: happy English").last.click()
     options = page.locator("#understand-options textarea")
     expect(options).to_have_value("neutral, joy, sadness, anger, surprise, fear, disgust")
     options.fill("calm, wild")

@@ -1,25 +1,65 @@
-"""The same page with the embedded checkpoint: real speech, heard again by the same model."""
+"""The same page with the embedded checkpoint: real questions, and answers that are right."""
 
 from __future__ import annotations
 
 import io
+import re
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import jiwer
+import numpy as np
 import pytest
 import soundfile
-from playwright.sync_api import expect
+from playwright.sync_api import Browser, Locator, expect
 
+from kimi_demo import audio
 from kimi_demo.engine.factory import create_engine
+from kimi_demo.ui.examples import EXAMPLES
+from tests.ui.conftest import BROWSER_FLAGS
 
 SENTENCE = "The cat sleeps under the big green tree."
+CLIPS = EXAMPLES / "audio"
+SPOKEN = CLIPS / "it-is-often-dark-in-october.wav"
+QUESTION = CLIPS / "question-en.wav"  # "What is two plus three?"
+MICROPHONE_RATE = 48_000
+BEFORE_S, AFTER_S = 1.0, 0.7  # silence around what is said into the microphone
 
 
 @pytest.fixture(scope="module")
 def site(serve: Callable[..., Any]) -> Iterator[Any]:
     with serve(create_engine("nano", "cpu")) as running:
         yield running
+
+
+@pytest.fixture(scope="module")
+def asker(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+    """A browser into whose microphone the question is spoken, once for each recording."""
+    spoken = audio.read(str(QUESTION)).resampled(MICROPHONE_RATE).waveform
+    silences = [np.zeros(int(s * MICROPHONE_RATE), np.float32) for s in (BEFORE_S, 10.0)]
+    path = tmp_path_factory.mktemp("microphone") / "question.wav"
+    soundfile.write(path, np.concatenate([silences[0], spoken, silences[1]]), MICROPHONE_RATE)
+    flags = [*BROWSER_FLAGS, f"--use-file-for-fake-audio-capture={path}%noloop"]
+    running = browser.browser_type.launch(executable_path=shutil.which("chromium"), args=flags)
+    yield running
+    running.close()
+
+
+def chat(page: Any, role: str) -> Locator:
+    return page.locator(f"#conversation-chat .message.{role}")
+
+
+def wait_for_reply(page: Any, old_run: str | None = None) -> dict[str, Any]:
+    page.wait_for_function(
+        """old => {
+            const stats = window.kimiPlayers.conversation.stats;
+            return stats.state === "ended" && stats.runId !== old;
+        }""",
+        arg=old_run,
+    )
+    return page.evaluate("window.kimiPlayers.conversation.stats")
 
 
 def test_nano_speaks_and_transcribes_what_it_said(visitor: Any, tmp_path: Path):
@@ -39,12 +79,76 @@ def test_nano_speaks_and_transcribes_what_it_said(visitor: Any, tmp_path: Path):
     samples, rate = soundfile.read(io.BytesIO(wav.read_bytes()))
     assert (rate, len(samples)) == (24_000, stats["received"])
 
-    visitor.transcribe_tab()
+    visitor.open_tab("transcribe")
     visitor.upload(wav)
-    visitor.page.locator("#transcribe-start").click()
-    expect(visitor.page.locator("#transcribe-report .figures")).to_be_visible()
+    visitor.start("transcribe")
+    visitor.expect_figures("transcribe")
     heard = set(visitor.transcript().input_value().split())
     assert heard & set(SENTENCE.lower().strip(".").split()), "no word of the sentence was heard"
+
+
+def test_a_clip_is_written_down(visitor: Any):
+    visitor.open_tab("transcribe")
+    visitor.upload(SPOKEN)
+    visitor.start("transcribe")
+    visitor.expect_figures("transcribe")
+    heard = re.sub(r"[^a-z ]", "", visitor.transcript().input_value().lower())
+    assert jiwer.wer("it is often dark in october", heard) <= 0.2, heard
+
+
+def test_a_sound_is_named_and_described(visitor: Any):
+    visitor.open_tab("understand")
+    visitor.upload(CLIPS / "sound-dog.wav", "understand")
+    visitor.page.locator("#understand-task input[value=sound]").check()
+    expect(visitor.page.locator("#understand-options textarea")).to_have_value(re.compile("dog"))
+    visitor.start("understand")
+    visitor.expect_figures("understand")
+    expect(visitor.page.locator("#understand-chart th[scope=row]").first).to_contain_text("dog")
+    assert "dog" in visitor.answer("understand").input_value()
+
+    visitor.open_tab("caption")
+    visitor.upload(CLIPS / "sound-rain.wav", "caption")
+    expect(visitor.page.locator("#caption-picture img")).to_be_visible()
+    visitor.start("caption")
+    visitor.expect_figures("caption")
+    assert "rain" in visitor.answer("caption").input_value()
+
+
+def test_a_sum_spoken_into_the_microphone_is_answered_aloud(asker: Browser, site: Any):
+    page = asker.new_context(locale="en-GB").new_page()
+    page.goto(site.url + "#conversation")
+    page.wait_for_function("window.kimiPlayers?.conversation")
+    microphone = page.locator("#conversation-microphone")
+    microphone.get_by_role("button", name="Record", exact=True).click()
+    said_s = BEFORE_S + soundfile.info(QUESTION).duration + AFTER_S
+    page.wait_for_timeout(1000 * said_s)
+    microphone.get_by_role("button", name="Stop", exact=True).first.click()
+    stats = wait_for_reply(page)
+    expect(chat(page, "bot").first).to_contain_text(re.compile("five|5"))
+    assert stats["played"] == stats["received"] > 12_000
+    expect(chat(page, "user").get_by_label("Play")).to_have_count(1)
+
+
+def test_two_visitors_get_their_own_answers(visit: Callable[..., Any], site: Any):
+    first, second = visit(site.url), visit(site.url)
+    for asking, question in ((first, "What is the capital of France?"), (second, "你叫什么名字？")):
+        asking.page.locator("#tab-conversation-button").click()
+        asking.page.locator("#conversation-text textarea").fill(question)
+        asking.page.locator("#conversation-send").click()
+    for asking, answer in ((first, "paris"), (second, "奇米")):
+        wait_for_reply(asking.page)
+        expect(chat(asking.page, "user")).to_have_count(1)
+        expect(chat(asking.page, "bot").first).to_contain_text(re.compile(answer, re.IGNORECASE))
+
+
+def test_a_reload_in_mid_answer_frees_nano_for_the_next_question(visitor: Any):
+    visitor.speak(SENTENCE * 6)
+    visitor.wait_played(1)
+    visitor.page.reload()
+    visitor.page.wait_for_function("window.kimiPlayers?.speech")
+    visitor.speak("Good morning.")
+    stats = visitor.wait_state("ended")
+    assert 0 < stats["received"] == stats["played"] < 4 * 24_000
 
 
 def test_stop_silences_nano(visitor: Any):
@@ -60,7 +164,7 @@ def test_stop_silences_nano(visitor: Any):
 
 
 def test_nano_hears_the_microphone(visitor: Any):
-    visitor.transcribe_tab()
+    visitor.open_tab("transcribe")
     visitor.page.get_by_role("button", name="Record", exact=True).click()
     visitor.page.wait_for_timeout(2500)
     visitor.page.get_by_role("button", name="Stop", exact=True).first.click()

@@ -143,7 +143,7 @@ def test_a_page_without_secure_context_still_speaks(visit: Callable, site: Any):
     assert stats["output"] == "scheduled"
     assert stats["received"] == stats["played"] == 2 * RATE
     assert (stats["gaps"], stats["underruns"]) == (0, 0)
-    visitor.transcribe_tab()
+    visitor.open_tab("transcribe")
     expect(visitor.page.locator("#transcribe-audio-microphone")).to_be_visible()
 
 
@@ -188,7 +188,7 @@ def test_what_cannot_be_spoken_is_explained(visitor: Any, text: str, message: st
 
 
 def test_an_uploaded_file_is_transcribed(visitor: Any, site: Any, speech_wav: Path):
-    visitor.transcribe_tab()
+    visitor.open_tab("transcribe")
     visitor.upload(speech_wav)
     visitor.page.locator("#transcribe-language").get_by_label("English").check()
     visitor.page.locator("#transcribe-start").click()
@@ -209,7 +209,7 @@ def test_an_uploaded_file_is_transcribed(visitor: Any, site: Any, speech_wav: Pa
 def test_a_long_recording_becomes_segments_and_subtitles(visitor: Any, tmp_path: Path):
     talk = tmp_path / "my talk.wav"
     soundfile.write(talk, np.concatenate([voice(1), silence(1), voice(1.5), silence(1)]), 16_000)
-    visitor.transcribe_tab()
+    visitor.open_tab("transcribe")
     page = visitor.page
     expect(page.locator("#transcribe-srt")).to_be_disabled()
     visitor.upload(talk)
@@ -230,7 +230,7 @@ def test_a_long_recording_becomes_segments_and_subtitles(visitor: Any, tmp_path:
 
 
 def test_a_recording_is_transcribed_when_it_stops(visitor: Any, site: Any):
-    visitor.transcribe_tab()
+    visitor.open_tab("transcribe")
     visitor.page.get_by_role("button", name="Record", exact=True).click()
     visitor.page.wait_for_timeout(1500)
     visitor.page.get_by_role("button", name="Stop", exact=True).first.click()
@@ -244,7 +244,7 @@ def test_sounds_that_cannot_be_heard_are_explained(visitor: Any, tmp_path: Path,
     corrupt.write_bytes(b"RIFF" + bytes(40) + b"no sound at all")
     silent = tmp_path / "silent.wav"
     soundfile.write(silent, [0.0] * RATE, RATE)
-    visitor.transcribe_tab()
+    visitor.open_tab("transcribe")
     start = visitor.page.locator("#transcribe-start")
     start.click()
     expect(visitor.toast().filter(has_text="nothing to listen to")).to_be_visible()
@@ -264,7 +264,7 @@ def test_the_page_speaks_mandarin(visit: Callable, site: Any):
     expect(page.locator("#speech-start")).to_have_text("朗读")
     expect(page.locator("#header")).to_contain_text("参数")
     expect(page.locator(".live-status")).to_have_text("语音会一边生成一边在这里播放")
-    visitor.transcribe_tab()
+    visitor.open_tab("transcribe")
     page.locator("#transcribe-start").click()
     expect(visitor.toast()).to_contain_text("还没有可以听的声音")
     expect(visitor.transcript()).to_have_attribute("aria-live", "polite")
@@ -276,7 +276,7 @@ def test_a_phone_needs_no_sideways_scrolling(visit: Callable, site: Any, speech_
     visitor.speak("On the phone.")
     visitor.wait_state("ended")
     assert visitor.page.evaluate(width) <= 390
-    visitor.transcribe_tab()
+    visitor.open_tab("transcribe")
     visitor.upload(speech_wav)
     visitor.page.locator("#transcribe-start").click()
     expect(visitor.page.locator("table.segments")).to_be_visible()
