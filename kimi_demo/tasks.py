@@ -30,6 +30,19 @@ ANY_LANGUAGE = ""
 
 
 @dataclass(frozen=True)
+class Memory:
+    """What the model is told again with a new question: the newest whole turns, at most `turns`,
+    as far as they and the question last no longer than `seconds`.
+
+    Written words count a position a character, the most that any tokenizer needs. The published
+    limit of question and answer together is 120 s; the other half is left for the answer.
+    """
+
+    turns: int = 8
+    seconds: float = 60.0
+
+
+@dataclass(frozen=True)
 class TaskTable:
     """Prompts, limits and sampling of one checkpoint.
 
@@ -41,6 +54,7 @@ class TaskTable:
     max_text_chars, max_audio_s: of one request; longer material is cut into several above.
     max_segment_s: longest piece of a recording that is transcribed at once, because the encoder
     hears that far or because the model learned from such lengths.
+    memory: of a conversation.
     """
 
     speech_prompt: str = (
@@ -64,6 +78,7 @@ class TaskTable:
     max_text_chars: int = 600
     max_audio_s: float = 120.0
     max_segment_s: float = 30.0
+    memory: Memory = Memory()
     speech_sampling: Sampling = Sampling()
     chat_sampling: Sampling = Sampling()
     listening_sampling: Sampling = Sampling()
@@ -78,6 +93,8 @@ class TaskTable:
                 values[name] = Sampling(**{k: StreamSampling(**v) for k, v in streams.items()})
         if "choices" in values:
             values["choices"] = {k: ChoiceTask(**v) for k, v in values["choices"].items()}
+        if "memory" in values:
+            values["memory"] = Memory(**values["memory"])
         return cls(**values)
 
     def speech(self, text: str, sampling: Sampling | None = None, seed: int = 0) -> Request:

@@ -15,7 +15,7 @@ from kimi_demo.model.config import LanguageModelConfig
 from kimi_demo.model.detokenizer.vocoder_config import VocoderConfig
 from kimi_demo.nano.scenes import EVENT_CLASSES, SCENES
 from kimi_demo.nano.speech_sounds import EMOTIONS
-from kimi_demo.tasks import TaskTable
+from kimi_demo.tasks import Memory, TaskTable
 
 # The voices that the checkpoint speaks with, by language.
 OUTPUT_VOICES = {"en": "slt", "zh": "mandarin"}
@@ -145,6 +145,7 @@ def task_table() -> TaskTable:
         max_text_chars=160,
         max_audio_s=60.0,
         max_segment_s=8.0,  # no longer utterance was heard in training
+        memory=Memory(turns=1),  # nor more than one turn before the question
         speech_sampling=greedy,
         chat_sampling=greedy,
         listening_sampling=greedy,

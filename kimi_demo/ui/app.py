@@ -51,12 +51,14 @@ document.addEventListener("click", (event) => {
 
 def page_words(capabilities: Capabilities, ui_language: str = "auto") -> dict[str, dict[str, str]]:
     """Both dictionaries, with the sentences that depend on the checkpoint."""
-    limit = {"seconds": f"{capabilities.tasks.max_audio_s:g}"}
-    notes = ("audio_note", "caption_note", "understand_note")
+    tasks = capabilities.tasks
+    limit = {"seconds": f"{tasks.max_audio_s:g}"}
+    memory = {"turns": tasks.memory.turns, "seconds": f"{tasks.memory.seconds:g}"}
+    notes = {"caption_note": limit, "understand_note": limit, "conversation_memory": memory}
     extra = {
         "header": (header(capabilities, EN), header(capabilities, ZH)),
         "about_facts": (facts(capabilities, EN), facts(capabilities, ZH)),
-        **{key: (EN[key].format(**limit), ZH[key].format(**limit)) for key in notes},
+        **{key: (EN[key].format(**of), ZH[key].format(**of)) for key, of in notes.items()},
         **preset_words(capabilities),
     }
     return dictionaries(ui_language, extra)

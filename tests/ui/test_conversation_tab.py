@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 import gradio as gr
@@ -15,9 +16,11 @@ from kimi_demo.engine.scripted import ScriptedEngine
 from kimi_demo.errors import EngineError
 from kimi_demo.events import AudioDelta, Finished, Started, TextDelta, Timings
 from kimi_demo.messages import AudioPart, SpokenPart, TextPart
-from kimi_demo.services.conversation import Conversation, Memory
+from kimi_demo.services.conversation import Conversation
+from kimi_demo.tasks import Memory, TaskTable
+from kimi_demo.ui.app import page_words
 from kimi_demo.ui.conversation import ConversationTab, settled
-from kimi_demo.ui.i18n import EN, ZH, dictionaries
+from kimi_demo.ui.i18n import EN, dictionaries
 
 RATE = 24_000
 PIECE = (0.5 * np.sin(np.arange(RATE // 4) / 20)).astype(np.float32)
@@ -280,7 +283,7 @@ def test_two_visitors_never_mix(tab, engine):
 
 
 def test_the_page_tells_how_much_is_remembered():
-    memory = Memory()
-    for words in (EN, ZH):
-        assert str(memory.turns) in words["conversation_memory"]
-        assert f"{memory.seconds:g}" in words["conversation_memory"]
+    tasks = TaskTable(memory=Memory(turns=7, seconds=45.0))
+    words = page_words(Capabilities("scripted", "", "cpu", 1, 24_000, tasks=tasks))
+    for language in ("en", "zh-CN"):
+        assert re.search(r"\b7\b.*\b45\b", words[language]["conversation_memory"], re.ASCII)

@@ -17,12 +17,11 @@ from kimi_demo.messages import AudioPart, SpokenPart, TextPart
 from kimi_demo.services.conversation import (
     KEPT_TURNS,
     Conversation,
-    Memory,
     Reply,
     Turn,
     export,
 )
-from kimi_demo.tasks import TaskTable
+from kimi_demo.tasks import Memory, TaskTable
 
 RATE = 24_000
 TASKS = TaskTable()
@@ -124,7 +123,8 @@ def test_a_visitors_memory_has_an_end():
 )
 def test_old_turns_fall_out_of_the_front(memory, asked, remembered):
     conversation = talked(*(spoken(heard(10.0), str(n), 2.0) for n in range(3)))
-    request = conversation.request(TASKS, asked, 7, "both", memory)
+    tasks = dataclasses.replace(TASKS, memory=memory)
+    request = conversation.request(tasks, asked, 7, "both")
     answers = [m.parts[0].text for m in request.messages if m.role == "assistant"]
     assert answers == ["0", "1", "2"][3 - remembered :]
     assert len(request.messages) == 2 * remembered + 1

@@ -19,9 +19,9 @@ EN: dict[str, str] = {
     "“Try again” draws a new one.",
     "conversation_typed_examples": "Ask one of these",
     "conversation_spoken_examples": "Or let a recording ask",
-    "conversation_memory": "The model remembers the last 8 turns, as far as they and your "
-    "question last no longer than 60 s. Answers are machine-made, their voice too: please "
-    "say so when you share them. Nothing is kept beyond an hour.",
+    "conversation_memory": "The model remembers at most {turns} of the turns before, as far as "
+    "they and your question last no longer than {seconds} s. Answers are machine-made, their "
+    "voice too: please say so when you share them. Nothing is kept beyond an hour.",
     "conversation_your_sound": "Your recording, {seconds} s",
     "conversation_its_sound": "Spoken answer, {seconds} s",
     "conversation_nothing": "there is no question yet: type one or record it",
@@ -47,7 +47,7 @@ ZH: dict[str, str] = {
     "conversation_seed_info": "相同的问题和种子得到相同的回答；“重试”会使用新种子。",
     "conversation_typed_examples": "试着问一问",
     "conversation_spoken_examples": "或者用录音提问",
-    "conversation_memory": "模型记得最近 8 轮对话，它们与新问题合计不超过 60 秒。"
+    "conversation_memory": "模型最多记得之前 {turns} 轮对话，与新问题合计不超过 {seconds} 秒。"
     "回答及其语音均由机器生成，分享时请注明。内容最多保留一小时。",
     "conversation_your_sound": "你的录音，{seconds} 秒",
     "conversation_its_sound": "语音回答，{seconds} 秒",

@@ -33,8 +33,6 @@ EN: dict[str, str] = {
     "transcript_placeholder": "Words appear here while they are heard.",
     "microphone_note": "The microphone needs a secure page: open it at localhost or over https. "
     "Uploading a file works here too.",
-    "audio_note": "A recording is transcribed as soon as you stop it. Files: wav, flac, ogg, opus "
-    "or mp3, up to {seconds} s. Nothing is kept beyond an hour.",
     "report_first_sound": "first sound",
     "report_first_text": "first word",
     "report_rtf": "RTF",
@@ -94,8 +92,6 @@ ZH: dict[str, str] = {
     "transcript_placeholder": "听到的内容会逐字显示在这里。",
     "microphone_note": "麦克风需要安全的页面：请通过 localhost 或 https 打开。"
     "在这里也可以上传文件。",
-    "audio_note": "停止录音后立即开始识别。支持 wav、flac、ogg、opus、mp3 文件，"
-    "最长 {seconds} 秒。文件最多保留一小时。",
     "report_first_sound": "首音",
     "report_first_text": "首字",
     "report_rtf": "RTF",
