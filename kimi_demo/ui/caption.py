@@ -21,6 +21,7 @@ from kimi_demo.ui.tab import (
     Actions,
     TaskTab,
     Updates,
+    aside,
     changed,
     readable_errors,
 )
@@ -44,8 +45,9 @@ class CaptionTab(TaskTab):
             elem_id=f"{NAME}-language",
         )
         self.actions = Actions(NAME, tr("caption_start"))
-        sound_examples(self.audio, [path for kind in EXAMPLE_KINDS for path in sounds(kind)])
-        gr.HTML(tr("caption_note"), elem_classes="note")
+        with aside():
+            sound_examples(self.audio, [path for kind in EXAMPLE_KINDS for path in sounds(kind)])
+            gr.HTML(tr("caption_note"), elem_classes="note")
 
     def _build_outputs(self) -> None:
         box = AnswerBox(NAME, tr("caption_answer"), tr("caption_answer_placeholder"))

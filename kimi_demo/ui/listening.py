@@ -56,6 +56,7 @@ def sound_examples(audio: gr.Audio, found: Sequence[Path]) -> None:
             [audio],
             label=tr("examples"),
             example_labels=[labelled(path) for path in found],
+            examples_per_page=len(found),
             api_visibility="private",
         )
 

@@ -26,6 +26,7 @@ from kimi_demo.ui.tab import (
     Actions,
     TaskTab,
     Updates,
+    aside,
     changed,
     language_choices,
     readable_errors,
@@ -61,11 +62,12 @@ class SpeechTab(TaskTab):
             elem_id="speech-language",
         )
         self.actions = Actions(PLAYER, tr("generate"), clear=False)
-        found = sentences(self._engine.capabilities.languages)
-        if found:
-            gr.Examples([[text] for text in found], [self.text], label=tr("examples"))
-        with gr.Accordion(tr("sampling"), open=False):
-            self._build_sampling()
+        with aside():
+            found = sentences(self._engine.capabilities.languages)
+            if found:
+                gr.Examples([[text] for text in found], [self.text], label=tr("examples"))
+            with gr.Accordion(tr("sampling"), open=False):
+                self._build_sampling()
 
     def _build_sampling(self) -> None:
         with gr.Row():

@@ -51,6 +51,11 @@ def readable_errors(words: Mapping[str, str]) -> Iterator[None]:
         raise readable(exc, words) from exc
 
 
+def aside() -> gr.Column:
+    """What a tab merely offers: on a phone it stands below the answer."""
+    return gr.Column(elem_classes="aside", min_width=0)
+
+
 class Actions:
     """Start and Stop in a row, and Clear where there is something to clear."""
 

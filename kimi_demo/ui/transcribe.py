@@ -20,6 +20,7 @@ from kimi_demo.ui.tab import (
     Actions,
     TaskTab,
     Updates,
+    aside,
     changed,
     language_choices,
     readable_errors,
@@ -41,8 +42,9 @@ class TranscribeTab(TaskTab):
             elem_id=f"{NAME}-language",
         )
         self.actions = Actions(NAME, tr("transcribe"))
-        sound_examples(self.audio, sounds())
-        gr.HTML(tr("transcribe_note"), elem_classes="note")
+        with aside():
+            sound_examples(self.audio, sounds())
+            gr.HTML(tr("transcribe_note"), elem_classes="note")
 
     def _build_outputs(self) -> None:
         box = AnswerBox(NAME, tr("transcript"), tr("transcript_placeholder"))

@@ -22,6 +22,7 @@ from kimi_demo.ui.tab import (
     Actions,
     TaskTab,
     Updates,
+    aside,
     changed,
     readable_errors,
 )
@@ -103,8 +104,9 @@ class UnderstandTab(TaskTab):
             elem_id=f"{NAME}-options",
         )
         self.actions = Actions(NAME, tr("understand_start"))
-        self._build_examples()
-        gr.HTML(tr("understand_note"), elem_classes="note")
+        with aside():
+            self._build_examples()
+            gr.HTML(tr("understand_note"), elem_classes="note")
 
     def _build_examples(self) -> None:
         chosen = [

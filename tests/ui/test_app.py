@@ -11,6 +11,8 @@ from typing import Any
 
 import pytest
 from gradio_client import Client
+from mcp import ClientSession
+from mcp.client.streamable_http import streamablehttp_client
 from playwright.sync_api import expect
 
 import app
@@ -118,12 +120,10 @@ def test_mcp_without_its_package_is_one_clear_line(monkeypatch: Any, capsys: Any
 
 
 def test_a_client_of_mcp_lists_and_calls_the_tools(serve: Callable[..., Any]):
-    session, http = pytest.importorskip("mcp"), pytest.importorskip("mcp.client.streamable_http")
-
     async def visit(url: str) -> tuple[list[str], dict[str, Any]]:
         async with (
-            http.streamablehttp_client(f"{url}gradio_api/mcp/") as (read, write, _),
-            session.ClientSession(read, write) as client,
+            streamablehttp_client(f"{url}gradio_api/mcp/") as (read, write, _),
+            ClientSession(read, write) as client,
         ):
             await client.initialize()
             names = [tool.name for tool in (await client.list_tools()).tools]
