@@ -38,6 +38,9 @@ from kimi_demo.nano.training import (
 from kimi_demo.nano.turns import IGNORED, ExampleWriter, TurnBatch, collate
 
 TEXT_WEIGHT = 1.0
+# In dialogues the words of the answer weigh more than the phones around them: these are many and
+# soon known, while only a word or two of an answer depend on what was asked.
+ANSWER_WEIGHT = 5.0
 RECENT = 0.1  # weight of the newest batch in the averages that are logged
 GREEDY = Sampling(StreamSampling(), StreamSampling())
 
@@ -54,12 +57,19 @@ class LanguageModelTraining(nn.Module):
             elif name.endswith("bias"):
                 nn.init.zeros_(parameter)
         exclude_from_muon([self.model.lm_head, self.model.mimo_output])
+        hidden = torch.tensor(sorted(special_ids.values()))
+        words = torch.ones(self.model.lm_head.out_features, dtype=torch.bool)
+        self.register_buffer("words", words.index_fill(0, hidden, False), persistent=False)
 
-    def forward(self, batch: TurnBatch) -> tuple[Tensor, Tensor]:
-        """Cross-entropy of the text stream and of the audio stream."""
+    def forward(self, batch: TurnBatch, answer_weight: float = 1.0) -> tuple[Tensor, Tensor]:
+        """Cross-entropy of the text stream and of the audio stream.
+
+        answer_weight: of displayed text against hidden tokens.
+        """
         text, audio = self.model(batch.text_ids, batch.audio_ids, batch.heard, batch.features)
+        weights = torch.where(self.words, answer_weight, 1.0)
         return (
-            _cross_entropy(self.model.lm_head, text, batch.text_targets),
+            _cross_entropy(self.model.lm_head, text, batch.text_targets, weights),
             _cross_entropy(self.model.mimo_output, audio, batch.audio_targets),
         )
 
@@ -71,11 +81,14 @@ class LanguageModelTraining(nn.Module):
         return (right | ~due).all(-1).tolist()
 
 
-def _cross_entropy(head: nn.Linear, states: Tensor, targets: Tensor) -> Tensor:
+def _cross_entropy(
+    head: nn.Linear, states: Tensor, targets: Tensor, weights: Tensor | None = None
+) -> Tensor:
+    """Mean over the targets that are due; weights: (V,) of each id."""
     due = targets != IGNORED
     if not due.any():
         return states.new_zeros(())
-    return F.cross_entropy(head(states[due]).float(), targets[due])
+    return F.cross_entropy(head(states[due]).float(), targets[due], weights)
 
 
 class Evaluation:
@@ -219,7 +232,7 @@ def run(args: argparse.Namespace) -> None:
 
     def losses() -> Losses:
         task, batch = next(batches)
-        text, audio = module(batch)
+        text, audio = module(batch, ANSWER_WEIGHT if task == "chat" else 1.0)
         for name, value in ((f"{task}_text", text.detach()), (f"{task}_audio", audio.detach())):
             recent[name] = torch.lerp(recent.get(name, value), value, RECENT)
         return {"loss": audio + TEXT_WEIGHT * text, **recent}

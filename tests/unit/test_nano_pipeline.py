@@ -250,6 +250,20 @@ def test_the_model_learns_from_batches_of_every_task(trained, cache, writer, tas
     assert len(module.exact(batch)) == len(batch.text_ids)
 
 
+def test_the_words_of_an_answer_may_weigh_more_than_its_phones(trained, cache, writer):
+    special_ids = TextTokenizer.load(trained / "text").special_ids
+    module = train_language_model.LanguageModelTraining(special_ids)
+    _, batch = next(curriculum.Curriculum(writer, cache, {"chat": 1}, 0.5, seed=2))
+    words_alone = batch.text_targets.clone()
+    hidden = ~module.words[words_alone.clamp(min=0)] & (words_alone != IGNORED)
+    assert hidden.any()
+    words_alone[hidden] = IGNORED
+    text, audio = module(batch, answer_weight=1e9)
+    expected, same_audio = module(dataclasses.replace(batch, text_targets=words_alone))
+    torch.testing.assert_close(text, expected)
+    torch.testing.assert_close(audio, same_audio)
+
+
 def test_the_evaluation_reports_every_task_in_both_languages(trained):
     lines = (trained / "language-model/train.jsonl").read_text().splitlines()
     report = json.loads(lines[-1])

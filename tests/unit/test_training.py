@@ -1,5 +1,6 @@
 """The training loop: an interrupted run equals an uninterrupted one, budgets, averages, Muon."""
 
+import argparse
 import dataclasses
 import json
 import os
@@ -10,6 +11,7 @@ import torch
 from torch import distributed, nn
 from torch.multiprocessing.spawn import spawn
 
+from kimi_demo.nano import average_runs
 from kimi_demo.nano.muon import Muon, orthogonalise
 from kimi_demo.nano.training import (
     Trainer,
@@ -108,6 +110,23 @@ def test_the_average_follows_the_weights_and_can_be_loaded(tmp_path):
     assert torch.equal(parameters(loaded), parameters(averaged.ema))
     first = load_averaged(nn.Linear(4, 8), tmp_path / "averaged", prefix="0.")
     assert torch.equal(first.weight, averaged.ema[0].weight)
+
+
+def test_runs_that_parted_are_averaged_and_go_on(tmp_path):
+    first = train(tmp_path / "a")
+    second = train(tmp_path / "b", dataclasses.replace(OPTIONS, seed=2))
+    runs = argparse.Namespace(runs=[tmp_path / "a", tmp_path / "b"], out=tmp_path / "both")
+    average_runs.run(runs)
+    merged = load_averaged(tiny_module(), tmp_path / "both")
+    expected = (parameters(first.ema) + parameters(second.ema)) / 2
+    torch.testing.assert_close(parameters(merged), expected)
+    longer = dataclasses.replace(OPTIONS, steps=14, resume=True)
+    assert train(tmp_path / "both", longer).step == 14
+
+
+def test_runs_of_different_shapes_are_not_averaged():
+    with pytest.raises(ValueError, match="same tensors"):
+        average_runs.averaged([{"a": torch.zeros(2)}, {"a": torch.zeros(3)}])
 
 
 def test_a_budget_of_minutes_ends(tmp_path):
