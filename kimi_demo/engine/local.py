@@ -13,7 +13,7 @@ from kimi_demo.audio import INPUT_SAMPLE_RATE, Audio
 from kimi_demo.engine.base import Capabilities
 from kimi_demo.engine.hearing import RememberingListener
 from kimi_demo.engine.speech import SpeechWorker
-from kimi_demo.errors import EngineError, KimiError
+from kimi_demo.errors import EngineError, KimiError, PromptError
 from kimi_demo.events import (
     AudioDelta,
     Event,
@@ -94,6 +94,8 @@ class LocalEngine:
 
     def _answer(self, answer: _Answer, request: Request) -> Iterator[Event]:
         prompt = self._builder.build(request.messages, request.output)
+        if max(prompt.audio_ids) >= self._loaded().language_model.config.vocabulary_size:
+            raise PromptError("the history holds codes of another model: ask without it")
         answer.prompt_tokens = len(prompt)
         respond = self._choose if request.options else self._generate
         yield from respond(answer, request, prompt)

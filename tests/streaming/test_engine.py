@@ -9,7 +9,7 @@ from kimi_demo.audio import OUTPUT_SAMPLE_RATE, Audio
 from kimi_demo.engine.factory import create_engine
 from kimi_demo.errors import AudioError, CheckpointError, EngineError, InputError, PromptError
 from kimi_demo.events import AudioDelta, Finished, Started, TextDelta, collect
-from kimi_demo.messages import Message, Request, TextPart
+from kimi_demo.messages import Message, Request, SpokenPart, TextPart
 
 SENTENCE = "What is the weather in Paris today?"
 
@@ -95,6 +95,14 @@ def test_a_prompt_that_fills_the_model_is_refused_and_the_engine_lives_on(engine
     with pytest.raises(PromptError):
         collect(engine.stream(endless))
     assert collect(engine.stream(tasks.speech("Hello."))).finished.reason
+
+
+def test_codes_of_another_model_are_refused_and_the_engine_lives_on(engine, tasks):
+    answered = Message("assistant", (SpokenPart((3, 999_999), "yes"),))
+    history = (Message("user", (TextPart("hello"),)), answered)
+    with pytest.raises(InputError, match="another model"):
+        list(engine.stream(tasks.chat("hello", history)))
+    assert collect(engine.stream(tasks.chat("hello", output="text"))).finished.reason
 
 
 def test_unknown_checkpoints_and_devices_are_refused():
