@@ -20,6 +20,7 @@ from kimi_demo.cli.common import (
     opened_engine,
     print_json,
 )
+from kimi_demo.errors import InputError
 from kimi_demo.model import checkpoint
 from kimi_demo.nano.domain import SENTENCES
 from kimi_demo.nano.evaluation import hearing, speaking, talking, understanding, voices
@@ -31,6 +32,7 @@ from kimi_demo.nano.synthesizers import SynthesizerUnavailableError
 
 logger = logging.getLogger(__name__)
 
+FIGURES_BEGIN, FIGURES_END = "<!-- figures -->", "<!-- end -->"
 Section = Callable[[Bench], dict[str, object]]
 
 SECTIONS: Mapping[str, Section] = {
@@ -59,6 +61,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--links", action="store_true", help="also judge every link of speech: see --json"
     )
     parser.add_argument("--keep", type=Path, help="folder for what is read aloud, and how heard")
+    parser.add_argument("--card", type=Path, help="write the table into this card, too")
 
 
 def run(args: argparse.Namespace) -> None:
@@ -68,6 +71,8 @@ def run(args: argparse.Namespace) -> None:
         result = evaluate(bench, args.only or tuple(SECTIONS))
     if args.links:
         result["links"] = links(args)
+    if args.card:
+        args.card.write_text(quoted(args.card.read_text("utf-8"), result), "utf-8")
     if args.json:
         print_json(result)
     else:
@@ -117,6 +122,19 @@ def readable(result: Mapping[str, object]) -> list[str]:
         cells = (row["task"], row["measure"], value, row["aim"], marks[row["reached"]])
         lines.append("| " + " | ".join((*cells, str(row["count"] or ""))) + " |")
     return lines
+
+
+def quoted(card: str, result: Mapping[str, object]) -> str:
+    """The card with this table between its marks. Raises: InputError if it has no marks."""
+    head, begin, rest = card.partition(FIGURES_BEGIN)
+    _, end, tail = rest.partition(FIGURES_END)
+    if not begin or not end:
+        raise InputError(f"the card needs the marks {FIGURES_BEGIN} and {FIGURES_END}")
+    measured = (
+        f"`python -m kimi_demo evaluate --limit {result['limit']}`, held-out material, "
+        f"{result['device']}, torch {result['torch']}."
+    )
+    return "\n".join((head + begin, measured, "", *readable(result), end + tail))
 
 
 def _positive(text: str) -> int:

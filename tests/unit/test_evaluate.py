@@ -373,6 +373,24 @@ def test_every_figure_of_the_table_lies_in_a_section():
     assert {f.path.split(".")[0] for f in table.FIGURES} == set(evaluate.SECTIONS)
 
 
+def test_a_card_quotes_the_table_between_its_marks():
+    row = {"task": "captioning", "measure": "class named", "value": 0.5, "aim": ">= 0.90"}
+    result = {
+        "limit": 7,
+        "device": "cpu",
+        "torch": "2",
+        "table": [{**row, "reached": False, "count": 7}],
+    }
+    card = "above\n<!-- figures -->\nold\n<!-- end -->\nbelow\n"
+    once = evaluate.quoted(card, result)
+    assert once == evaluate.quoted(once, result)
+    assert "old" not in once
+    assert "--limit 7" in once
+    assert "| captioning | class named | 0.500 | >= 0.90 | no | 7 |\n<!-- end -->\nbelow\n" in once
+    with pytest.raises(InputError, match="marks"):
+        evaluate.quoted("no marks", result)
+
+
 def test_chosen_sections_alone_are_run_and_missing_voices_are_noted(monkeypatch):
     def voiceless(_):
         raise SynthesizerUnavailableError("no voice here")
