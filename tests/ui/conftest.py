@@ -175,6 +175,7 @@ class Visitor:
     """Does what people do on the page, and reads what they would see."""
 
     page: Page
+    heard: str | None = None  # the last run that was heard to its end
     console_errors: list[str] = field(default_factory=list)
     requested: list[str] = field(default_factory=list)
 
@@ -197,12 +198,19 @@ class Visitor:
         return self.page.evaluate("window.kimiPlayers.speech.stats")
 
     def wait_state(self, state: str, timeout_s: float = PATIENCE_S) -> dict[str, Any]:
+        """The player's figures in this state; "ended" is that of a run not waited for before."""
         self.page.wait_for_function(
-            "state => window.kimiPlayers.speech.stats.state === state",
-            arg=state,
+            """([state, heard]) => {
+                const stats = window.kimiPlayers.speech.stats;
+                return stats.state === state && (state !== "ended" || stats.runId !== heard);
+            }""",
+            arg=[state, self.heard],
             timeout=timeout_s * 1000,
         )
-        return self.stats()
+        stats = self.stats()
+        if state == "ended":
+            self.heard = stats["runId"]
+        return stats
 
     def wait_played(self, samples: int, timeout_s: float = PATIENCE_S) -> None:
         self.page.wait_for_function(
