@@ -55,6 +55,8 @@ class TaskTable:
     max_segment_s: longest piece of a recording that is transcribed at once, because the encoder
     hears that far or because the model learned from such lengths.
     memory: of a conversation.
+    reply_outputs: how a question can be answered; a checkpoint that has only learned to speak its
+    answers cannot be asked for text alone.
     """
 
     speech_prompt: str = (
@@ -79,6 +81,7 @@ class TaskTable:
     max_audio_s: float = 120.0
     max_segment_s: float = 30.0
     memory: Memory = Memory()
+    reply_outputs: tuple[OutputType, ...] = ("both", "text")
     speech_sampling: Sampling = Sampling()
     chat_sampling: Sampling = Sampling()
     listening_sampling: Sampling = Sampling()
@@ -95,6 +98,8 @@ class TaskTable:
             values["choices"] = {k: ChoiceTask(**v) for k, v in values["choices"].items()}
         if "memory" in values:
             values["memory"] = Memory(**values["memory"])
+        if "reply_outputs" in values:
+            values["reply_outputs"] = tuple(values["reply_outputs"])
         return cls(**values)
 
     def speech(self, text: str, sampling: Sampling | None = None, seed: int = 0) -> Request:
@@ -115,8 +120,12 @@ class TaskTable:
     ) -> Request:
         """The next turn of a conversation, typed or spoken.
 
-        Raises: InputError or AudioError if there is nothing in it that can be answered.
+        Raises: InputError or AudioError if there is nothing in it that can be answered, or not in
+        this way.
         """
+        if output not in self.reply_outputs:
+            known = " or ".join(self.reply_outputs)
+            raise InputError(f"this model has not learned such answers: output must be {known}")
         if isinstance(asked, Audio):
             part: TextPart | AudioPart = AudioPart(check_heard(asked, self.max_audio_s))
         else:

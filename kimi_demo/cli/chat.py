@@ -19,6 +19,7 @@ from kimi_demo.engine.base import Engine
 from kimi_demo.errors import InputError
 from kimi_demo.events import Answer, collect
 from kimi_demo.services.conversation import Conversation, Turn
+from kimi_demo.services.segments import without_silence
 
 SOUND_SUFFIXES = (".wav", ".flac", ".ogg", ".opus", ".mp3")
 
@@ -57,7 +58,7 @@ def run(args: argparse.Namespace) -> int:
 def _asked(turn: str) -> str | Audio:
     """A file's sound if the turn names one, else the text itself."""
     if turn.lower().endswith(SOUND_SUFFIXES) or _is_file(turn):
-        return audio.read(turn).resampled(INPUT_SAMPLE_RATE)
+        return without_silence(audio.read(turn).resampled(INPUT_SAMPLE_RATE))
     return turn
 
 

@@ -48,6 +48,15 @@ def speech_spans(audio: Audio, max_span_s: float) -> list[Span]:
     return [span for span in _padded(runs, heard.duration_s) if _audible(span.of(heard))]
 
 
+def without_silence(audio: Audio) -> Audio:
+    """From the first to the last speech, and a little around it; all of it if there is no speech.
+
+    A microphone hears the silence before and after a question, too.
+    """
+    spans = speech_spans(audio, max_span_s=audio.duration_s + 1.0)
+    return Span(spans[0].start_s, spans[-1].end_s).of(audio) if spans else audio
+
+
 def _frames(waveform: np.ndarray) -> np.ndarray:
     """(T,) to (N, 480), the last one filled up with silence."""
     size = round(FRAME_S * INPUT_SAMPLE_RATE)

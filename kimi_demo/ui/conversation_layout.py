@@ -24,6 +24,7 @@ class ConversationLayout:
 
     def __init__(self, engine: Engine, words: Words) -> None:
         capabilities = engine.capabilities
+        self.outputs = capabilities.tasks.reply_outputs
         self.questions = questions(capabilities.languages)
         self.clips = sounds("question")
         self.conversation = gr.State(Conversation())
@@ -84,9 +85,10 @@ class ConversationLayout:
 
     def _build_choices(self) -> None:
         self.output = gr.Radio(
-            [(tr("conversation_output_both"), "both"), (tr("conversation_output_text"), "text")],
-            value="both",
+            [(tr(f"conversation_output_{output}"), output) for output in self.outputs],
+            value=self.outputs[0],
             label=tr("conversation_output"),
+            visible=len(self.outputs) > 1,
             elem_id="conversation-output",
         )
         self.typed_examples = self._examples(self.questions, "typed")

@@ -12,6 +12,7 @@ from kimi_demo.audio import Audio
 from kimi_demo.errors import InputError
 from kimi_demo.events import AudioDelta, Event, Finished, TextDelta
 from kimi_demo.services.conversation import Reply, Turn
+from kimi_demo.services.segments import without_silence
 from kimi_demo.ui.examples import EXAMPLES
 from kimi_demo.ui.player import PlayerFeed
 from kimi_demo.ui.view import Shown, file_name, speech_report
@@ -62,7 +63,7 @@ def _sound(path: str, sound: Audio, caption: str) -> dict[str, Any]:
 
 
 def question(text: str | None, path: str | None, words: Mapping[str, str]) -> str | Audio:
-    """What was typed, or else the recording as the model hears it.
+    """What was typed, or else what was said in the recording, as the model hears it.
 
     Raises: InputError if there is neither, AudioError if the file is no sound.
     """
@@ -70,7 +71,7 @@ def question(text: str | None, path: str | None, words: Mapping[str, str]) -> st
         return text
     if not path:
         raise InputError(words["conversation_nothing"])
-    return audio.read(path).resampled(audio.INPUT_SAMPLE_RATE)
+    return without_silence(audio.read(path).resampled(audio.INPUT_SAMPLE_RATE))
 
 
 class ReplyView:

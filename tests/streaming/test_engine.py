@@ -102,7 +102,7 @@ def test_codes_of_another_model_are_refused_and_the_engine_lives_on(engine, task
     history = (Message("user", (TextPart("hello"),)), answered)
     with pytest.raises(InputError, match="another model"):
         list(engine.stream(tasks.chat("hello", history)))
-    assert collect(engine.stream(tasks.chat("hello", output="text"))).finished.reason
+    assert collect(engine.stream(tasks.chat("hello"))).finished.reason
 
 
 def test_unknown_checkpoints_and_devices_are_refused():

@@ -100,3 +100,10 @@ def test_without_a_table_the_published_one_serves(tmp_path):
 def test_negative_sampling_is_refused():
     with pytest.raises(ValueError, match="negative"):
         StreamSampling(temperature=-0.1)
+
+
+def test_answers_that_a_checkpoint_has_not_learned_are_refused():
+    spoken_only = TaskTable(reply_outputs=("both",))
+    assert spoken_only.chat("hello").output == "both"
+    with pytest.raises(InputError, match="output must be both"):
+        spoken_only.chat("hello", output="text")

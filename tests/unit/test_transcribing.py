@@ -10,7 +10,7 @@ from kimi_demo.engine.base import Capabilities
 from kimi_demo.engine.scripted import ScriptedEngine
 from kimi_demo.errors import AudioError, InputError
 from kimi_demo.events import Finished, Started, TextDelta, Timings
-from kimi_demo.services.segments import PADDING_S, speech_spans
+from kimi_demo.services.segments import PADDING_S, speech_spans, without_silence
 from kimi_demo.services.transcribing import (
     Segment,
     SegmentStarted,
@@ -51,6 +51,13 @@ def test_speech_is_found_between_the_pauses():
     assert first.end_s == pytest.approx(2.5 + PADDING_S, abs=0.2)
     assert second.start_s == pytest.approx(3.5 - PADDING_S, abs=0.1)
     assert second.end_s <= 4.5
+
+
+def test_silence_around_speech_goes_and_pauses_within_it_stay():
+    kept = without_silence(sound(*TWO_PIECES))
+    assert kept.duration_s == pytest.approx(3.0 + 2 * PADDING_S, abs=0.2)
+    for without_speech in (sound(silence(2)), Audio(HISS, RATE)):
+        assert without_silence(without_speech) is without_speech
 
 
 def test_other_sample_rates_are_heard_alike():
