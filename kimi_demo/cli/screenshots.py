@@ -89,7 +89,7 @@ def _speech(page: Page) -> None:
 
 def _conversation(page: Page) -> None:
     heard = None
-    for question in ("What is two plus three?", "What is the capital of France?"):
+    for question in ("What is your name?", "What is the capital of France?"):
         page.locator("#conversation-text textarea").fill(question)
         page.locator("#conversation-send").click()
         page.wait_for_function(
@@ -114,13 +114,13 @@ def _caption(page: Page) -> None:
 
 
 def _understand(page: Page) -> None:
-    _choose(page, "understand", CLIPS / "emotion-happy-en.wav")
-    preset = page.locator("#understand-task input[value=emotion]")
+    _choose(page, "understand", CLIPS / "sound-dog.wav")
+    preset = page.locator("#understand-task input[value=sound]")
     if preset.count():
         preset.check()
         page.locator("#understand-options").wait_for()
     else:
-        page.locator("#understand-question textarea").fill("How does the speaker feel?")
+        page.locator("#understand-question textarea").fill("What can be heard?")
     page.locator("#understand-start").click()
     page.locator("#understand-report .figures").wait_for()
 

@@ -69,10 +69,10 @@ def run(args: argparse.Namespace) -> None:
     with opened_engine(args) as engine:
         bench = Bench(engine, Recognizer(), args.seed, args.limit, args.keep)
         result = evaluate(bench, args.only or tuple(SECTIONS))
-    if args.links:
-        result["links"] = links(args)
     if args.card:
         args.card.write_text(quoted(args.card.read_text("utf-8"), result), "utf-8")
+    if args.links:
+        result["links"] = links(args)
     if args.json:
         print_json(result)
     else:

@@ -107,8 +107,8 @@ def test_a_second_question_about_a_sound_costs_no_encoding(engine, table, encodi
 
 
 def test_the_sounds_of_a_conversation_are_encoded_once(engine, table, encodings):
-    first = table.chat(beep(800), output="text")
+    first = table.chat(beep(800))
     history = (*first.messages, Message("assistant", (SpokenPart((1, 2, 3), "beep"),)))
-    for request in (first, table.chat(beep(801), history, output="text")):
+    for request in (first, table.chat(beep(801), history)):
         collect(engine.stream(dataclasses.replace(request, max_new_tokens=3)))
     assert encodings == {"speech_tokenizer": 2, "acoustic_encoder": 2}

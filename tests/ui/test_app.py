@@ -157,8 +157,6 @@ def test_a_preset_with_own_options_is_charted_on_a_phone(visit: Callable[..., An
     visitor = visit(site.url, viewport={"width": 390, "height": 844})
     page = visitor.page
     page.locator("#tab-understand-button").click()
-    page.locator("#understand-start").click()
-    expect(visitor.toast()).to_contain_text("nothing to listen to")
     page.get_by_role("button", name="emotion: happy English").last.click()
     options = page.locator("#understand-options textarea")
     expect(options).to_have_value("neutral, joy, sadness, anger, surprise, fear, disgust")
@@ -167,5 +165,8 @@ def test_a_preset_with_own_options_is_charted_on_a_phone(visit: Callable[..., An
     expect(page.locator("#understand-report .figures")).to_be_visible()
     assert [option.label for option in site.engine.requests[-1].options] == ["calm", "wild"]
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    expect(page.locator("#understand-stop")).to_be_disabled()
     page.locator("#understand-clear").click()
     expect(page.locator("#understand-answer textarea")).to_have_value("")
+    page.locator("#understand-start").click()
+    expect(visitor.toast()).to_contain_text("nothing to listen to")
