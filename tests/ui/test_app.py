@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import shutil
 import subprocess
 from collections.abc import Callable
@@ -11,8 +10,6 @@ from typing import Any
 
 import pytest
 from gradio_client import Client
-from mcp import ClientSession
-from mcp.client.streamable_http import streamablehttp_client
 from playwright.sync_api import expect
 
 import app
@@ -28,7 +25,6 @@ from kimi_demo.ui.endpoints import (
     python_snippet,
 )
 from kimi_demo.ui.examples import KINDS, labelled, sounds
-from tests.ui.conftest import scripted_engine
 
 HEARD = "the cat sleeps under the green tree"
 TABS = ["speech", "conversation", "transcribe", "caption", "understand", "about"]
@@ -117,25 +113,6 @@ def test_mcp_without_its_package_is_one_clear_line(monkeypatch: Any, capsys: Any
     assert app.main(["--mcp"]) == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert "gradio[mcp]" in line
-
-
-def test_a_client_of_mcp_lists_and_calls_the_tools(serve: Callable[..., Any]):
-    async def visit(url: str) -> tuple[list[str], dict[str, Any]]:
-        async with (
-            streamablehttp_client(f"{url}gradio_api/mcp/") as (read, write, _),
-            ClientSession(read, write) as client,
-        ):
-            await client.initialize()
-            names = [tool.name for tool in (await client.list_tools()).tools]
-            calls = {"speak": {"text": "Hello."}, "chat": {"text": "Hello?", "history": []}}
-            return names, {name: await client.call_tool(name, call) for name, call in calls.items()}
-
-    with serve(scripted_engine(), Settings(mcp=True)) as site:
-        names, results = asyncio.run(visit(site.url))
-    assert [f"/{name}" for name in names] == ENDPOINTS
-    for result in results.values():
-        assert not result.isError, result.content
-        assert ".wav" in result.content[0].text
 
 
 def test_tabs_have_addresses(visit: Callable[..., Any], site: Any):
