@@ -163,7 +163,8 @@ class ConversationTab(ConversationLayout):
             reply.interrupt()
         conversation = settled(conversation, reply)
         try:
-            asked = question(text, path, words)
+            limit_s = self._engine.capabilities.tasks.max_audio_s
+            asked = question(text, path, limit_s, words)
             return self._asked(asked, conversation, output, seed, words) | self._emptied(asked)
         except Exception as exc:
             return self._refused(exc, conversation, words)

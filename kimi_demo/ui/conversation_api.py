@@ -64,8 +64,9 @@ class ChatEndpoint:
             seed: The same questions and seeds get the same answers.
         """
         with readable_errors(self._words):
-            asked, told = question(text, audio, self._words), read_history(history)
             tasks = self._engine.capabilities.tasks
+            asked = question(text, audio, tasks.max_audio_s, self._words)
+            told = read_history(history)
             request = told.request(tasks, asked, checked_seed(seed), output)
             with closing(self._engine.stream(request)) as stream:
                 events = list(stream)

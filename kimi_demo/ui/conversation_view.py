@@ -62,16 +62,20 @@ def _sound(path: str, sound: Audio, caption: str) -> dict[str, Any]:
     return {"file": file, "alt_text": caption.format(seconds=f"{sound.duration_s:.1f}")}
 
 
-def question(text: str | None, path: str | None, words: Mapping[str, str]) -> str | Audio:
+def question(
+    text: str | None, path: str | None, max_audio_s: float, words: Mapping[str, str]
+) -> str | Audio:
     """What was typed, or else what was said in the recording, as the model hears it.
 
-    Raises: InputError if there is neither, AudioError if the file is no sound.
+    Raises: InputError if there is neither, AudioError if the file is no sound, silent or longer
+    than max_audio_s.
     """
     if text and text.strip():
         return text
     if not path:
         raise InputError(words["conversation_nothing"])
-    return without_silence(audio.read(path).resampled(audio.INPUT_SAMPLE_RATE))
+    heard = audio.check_heard(audio.read(path), max_audio_s)
+    return without_silence(heard.resampled(audio.INPUT_SAMPLE_RATE))
 
 
 class ReplyView:
