@@ -1,7 +1,7 @@
 """Averages runs that parted from one checkpoint and learned apart, each from batches of its own.
 
-Machines whose cores share nothing but memory learn faster this way than with gradients exchanged at
-every step, as long as the runs stay near each other (local SGD, Stich 2019).
+No run waits for another, as it would to exchange gradients at every step; the runs must stay near
+each other (local SGD, Stich 2019).
 """
 
 from __future__ import annotations
