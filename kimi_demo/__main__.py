@@ -39,6 +39,7 @@ TRAINING: Mapping[str, tuple[str, str]] = {
     "acoustic": ("kimi_demo.nano.train_acoustic", "learn the continuous encoder"),
     "vocoder": ("kimi_demo.nano.train_vocoder", "learn mel to waveform"),
     "flow": ("kimi_demo.nano.train_flow", "learn semantic tokens to mel"),
+    "unpack": ("kimi_demo.nano.unpack", "take packed weights apart, to train on from them"),
     "average": ("kimi_demo.nano.average_runs", "merge runs that learned apart"),
     "language-model": ("kimi_demo.nano.train_language_model", "learn text and speech together"),
     "example-clips": ("kimi_demo.nano.example_clips", "make the sounds among the page's examples"),

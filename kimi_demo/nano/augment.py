@@ -1,4 +1,5 @@
-"""What real recordings do to speech: noise, a small room, a telephone's band, another level.
+"""What real recordings do to speech: noise, a small room, a telephone's band, another level, and
+silence around it.
 
 Axis letters: T time, in samples at 16 kHz.
 """
@@ -6,15 +7,19 @@ Axis letters: T time, in samples at 16 kHz.
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 
 import numpy as np
 from numpy.random import Generator
 from scipy.signal import fftconvolve, resample_poly
 
+from kimi_demo.nano.synthesizers import Phone, Utterance
+
 SAMPLE_RATE_HZ = 16_000
 SNR_DB = (8.0, 25.0)
 REVERBERATION_S = (0.15, 0.45)
 GAIN_DB = (-15.0, 3.0)
+SILENCE_S = (0.05, 0.5)
 
 
 def with_noise(waveform: np.ndarray, generator: Generator, snr_db: float) -> np.ndarray:
@@ -55,3 +60,15 @@ def degraded(samples: np.ndarray, rng: random.Random) -> np.ndarray:
     peak = np.abs(waveform).max()
     scaled = waveform * min(1.0, 0.99 / max(peak, 1e-9)) * 32767
     return scaled.round().astype(np.int16)
+
+
+def within_silence(utterance: Utterance, rng: random.Random) -> Utterance:
+    """Some silence before it and some after it; its phones move along."""
+    before_s, after_s = rng.uniform(*SILENCE_S), rng.uniform(*SILENCE_S)
+    around = (int(before_s * SAMPLE_RATE_HZ), int(after_s * SAMPLE_RATE_HZ))
+    phones = utterance.phones
+    if phones:
+        end_s = phones[-1].end_s + before_s
+        moved = (Phone(p.name, p.start_s + before_s, p.end_s + before_s) for p in phones)
+        phones = (Phone("pau", 0.0, before_s), *moved, Phone("pau", end_s, end_s + after_s))
+    return replace(utterance, waveform=np.pad(utterance.waveform, around), phones=phones)

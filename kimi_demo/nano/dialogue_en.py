@@ -239,7 +239,7 @@ def _sums() -> Topic:
         *_sum_branches("plus", fillings.sums(in_words)),
         *_sum_branches("minus", fillings.differences(in_words)),
     )
-    return Topic("sums", 6, branches, has_rivals=True)
+    return Topic("sums", 10, branches, has_rivals=True)
 
 
 def _sum_branches(sign: str, sums: Fillings) -> tuple[Branch, Branch]:

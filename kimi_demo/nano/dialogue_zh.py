@@ -222,7 +222,7 @@ def _sums() -> Topic:
         *_sum_branches("加", fillings.sums(in_hanzi)),
         *_sum_branches("减", fillings.differences(in_hanzi)),
     )
-    return Topic("sums", 6, branches, has_rivals=True)
+    return Topic("sums", 10, branches, has_rivals=True)
 
 
 def _sum_branches(sign: str, sums: Fillings) -> tuple[Branch, Branch]:

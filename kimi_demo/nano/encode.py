@@ -13,9 +13,8 @@ from numpy.lib.format import open_memmap
 
 from kimi_demo.nano import shapes
 from kimi_demo.nano.features import MEL16_PER_POSITION, Entry, FeatureCache
-from kimi_demo.nano.train_acoustic import AcousticTraining, pack, window_mel
-from kimi_demo.nano.train_speech_tokenizer import Batch, TokenizerTraining
-from kimi_demo.nano.training import load_averaged
+from kimi_demo.nano.train_acoustic import pack, trained_acoustic_encoder, window_mel
+from kimi_demo.nano.train_speech_tokenizer import Batch, trained_speech_tokenizer
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -43,8 +42,7 @@ def _positions(cache: FeatureCache) -> int:
 @torch.inference_mode()
 def write_codes(cache: FeatureCache, run_dir: Path, device: str) -> None:
     """codes.npy: (positions,) int16."""
-    module = load_averaged(TokenizerTraining(shapes.speech_tokenizer_config()), run_dir)
-    encoder = module.eval().to(device).encoder
+    encoder = trained_speech_tokenizer(run_dir).to(device)
     codes = open_memmap(cache.roots[0] / "codes.npy", "w+", np.int16, (_positions(cache),))
     ordered = sorted(cache.entries, key=lambda entry: entry.length)
     for begin in range(0, len(ordered), 32):
@@ -59,8 +57,7 @@ def write_codes(cache: FeatureCache, run_dir: Path, device: str) -> None:
 @torch.inference_mode()
 def write_acoustic(cache: FeatureCache, run_dir: Path, device: str) -> None:
     """acoustic.npy: (positions, 4 D) float16."""
-    module = load_averaged(AcousticTraining(shapes.acoustic_encoder_config()), run_dir)
-    encoder = module.eval().to(device).encoder
+    encoder = trained_acoustic_encoder(run_dir).to(device)
     width = 4 * shapes.ENCODER_WIDTH
     shape = (_positions(cache), width)
     acoustic = open_memmap(cache.roots[0] / "acoustic.npy", "w+", np.float16, shape)

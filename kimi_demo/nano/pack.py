@@ -24,10 +24,10 @@ from kimi_demo.model.checkpoint import (
 from kimi_demo.model.detokenizer.loading import FLOW_PREFIX, VOCODER_PREFIX
 from kimi_demo.model.text_tokenizer import TextTokenizer
 from kimi_demo.nano import shapes
-from kimi_demo.nano.train_acoustic import AcousticTraining
+from kimi_demo.nano.train_acoustic import trained_acoustic_encoder
 from kimi_demo.nano.train_flow import flow_config_of, trained_flow
 from kimi_demo.nano.train_language_model import LanguageModelTraining
-from kimi_demo.nano.train_speech_tokenizer import TokenizerTraining
+from kimi_demo.nano.train_speech_tokenizer import trained_speech_tokenizer
 from kimi_demo.nano.train_vocoder import trained_vocoder
 from kimi_demo.nano.training import load_averaged
 
@@ -45,27 +45,39 @@ ABOUT = {
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", type=Path, required=True, help="folder of the checkpoint")
-    parser.add_argument("--text-tokenizer", type=Path, required=True)
+    parser.add_argument("--text-tokenizer", type=Path, help="folder; by default that of --out")
     for part in ("speech-tokenizer", "acoustic", "language-model", "flow", "vocoder"):
-        parser.add_argument(f"--{part}", type=Path, required=True, help="run folder")
+        parser.add_argument(f"--{part}", type=Path, help="run folder; without it, the part stays")
 
 
 def run(args: argparse.Namespace) -> None:
-    """Writes the checkpoint; weights are the averaged ones of each run."""
+    """Writes the parts that are given; weights are the averaged ones of each run."""
     args.out.mkdir(parents=True, exist_ok=True)
-    pack_text(args.text_tokenizer, args.out)
-    tokenizer = TextTokenizer.load(args.text_tokenizer)
-    pack_language_model(args.language_model, args.out, tokenizer.special_ids)
-    pack_speech_tokenizer(args.speech_tokenizer, args.out / SPEECH_TOKENIZER_FOLDER)
-    pack_acoustic_encoder(args.acoustic, args.out / ACOUSTIC_FOLDER)
-    pack_flow(args.flow, args.out / FLOW_FOLDER)
-    pack_vocoder(args.vocoder, args.out / VOCODER_FOLDER)
+    if args.text_tokenizer:
+        pack_text_tokenizer(args.text_tokenizer, args.out)
+    pack_descriptions(args.out)
+    if args.language_model:
+        tokenizer = TextTokenizer.load(args.out)
+        pack_language_model(args.language_model, args.out, tokenizer.special_ids)
+    parts = (
+        (args.speech_tokenizer, pack_speech_tokenizer, SPEECH_TOKENIZER_FOLDER),
+        (args.acoustic, pack_acoustic_encoder, ACOUSTIC_FOLDER),
+        (args.flow, pack_flow, FLOW_FOLDER),
+        (args.vocoder, pack_vocoder, VOCODER_FOLDER),
+    )
+    for run_dir, pack_part, folder in parts:
+        if run_dir:
+            pack_part(run_dir, args.out / folder)
 
 
-def pack_text(tokenizer: Path, out: Path) -> None:
-    """Tokenizer files, prompts and the honest label."""
+def pack_text_tokenizer(tokenizer: Path, out: Path) -> None:
+    """The tokenizer's files."""
     for name in ("tiktoken.model", "tokenizer_config.json"):
         shutil.copyfile(tokenizer / name, out / name)
+
+
+def pack_descriptions(out: Path) -> None:
+    """Prompts and the honest label."""
     defaults = dataclasses.asdict(type(shapes.task_table())())
     tasks = dataclasses.asdict(shapes.task_table())
     changed = {name: value for name, value in tasks.items() if value != defaults[name]}
@@ -91,20 +103,16 @@ def pack_language_model(run_dir: Path, out: Path, special_ids: Mapping[str, int]
 
 def pack_speech_tokenizer(run_dir: Path, out: Path) -> None:
     """The half of the encoder before the codebook, and the codebook."""
-    config = shapes.speech_tokenizer_config()
-    module = load_averaged(TokenizerTraining(config), run_dir)
-    _save(_learned(module.encoder), out / "model.safetensors")
-    config.save_pretrained(out)
+    _save(_learned(trained_speech_tokenizer(run_dir)), out / "model.safetensors")
+    shapes.speech_tokenizer_config().save_pretrained(out)
     shapes.feature_extractor().save_pretrained(out)
 
 
 def pack_acoustic_encoder(run_dir: Path, out: Path) -> None:
     """Whisper's encoder under its published prefix."""
-    config = shapes.acoustic_encoder_config()
-    module = load_averaged(AcousticTraining(config), run_dir)
-    state = _learned(module.encoder)
+    state = _learned(trained_acoustic_encoder(run_dir))
     _save({f"model.encoder.{k}": v for k, v in state.items()}, out / "model.safetensors")
-    config.save_pretrained(out)
+    shapes.acoustic_encoder_config().save_pretrained(out)
     shapes.feature_extractor().save_pretrained(out)
 
 

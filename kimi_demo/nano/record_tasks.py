@@ -1,6 +1,6 @@
 """Records what the tasks beyond plain sentences need, in shards like those of the corpus.
 
-    questions-en, questions-zh   questions of the dialogues, by many speakers
+    questions-en, questions-zh   questions of the dialogues, by many speakers, some degraded
     answers-en, answers-zh       every answer, in the output voices
     robust-en, robust-zh         sentences by many speakers in noise, rooms and on the telephone
     sounds                       labelled sounds, scenes, moods and voices with their questions
@@ -27,6 +27,8 @@ SPEAKERS = {
     "zh": (corpus.MANDARIN, corpus.ESPEAK_MANDARIN, corpus.ESPEAK_MANDARIN),
 }
 OUTPUT_VOICES = {"en": "slt", "zh": corpus.MANDARIN}
+DEGRADED_QUESTIONS = 0.25
+PAUSED_QUESTIONS = 0.5  # with silence before and after
 DIALOGUES = 20_000  # draws behind the recorded questions and answers
 KIND_WEIGHTS = {
     **{"sound": 24, "scene": 18, "emotion": 22},
@@ -54,7 +56,12 @@ def questions(language: str, seed: int, dialogues: int = DIALOGUES) -> Iterator[
     """Every drawn question, each by one of the speakers."""
     rng = random.Random(f"{seed}/questions/{language}")
     for text in texts_of(language, seed, dialogues)[0]:
-        yield corpus.speak(rng.choice(SPEAKERS[language]), text, rng)
+        spoken = corpus.speak(rng.choice(SPEAKERS[language]), text, rng)
+        if rng.random() < PAUSED_QUESTIONS:
+            spoken = augment.within_silence(spoken, rng)
+        if rng.random() < DEGRADED_QUESTIONS:
+            spoken = replace(spoken, waveform=augment.degraded(spoken.waveform, rng))
+        yield spoken
 
 
 def answers(language: str, seed: int, dialogues: int = DIALOGUES) -> Iterator[Utterance]:

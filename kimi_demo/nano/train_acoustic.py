@@ -32,10 +32,10 @@ from kimi_demo.nano.phones import PHONES
 from kimi_demo.nano.scenes import EVENT_CLASSES
 from kimi_demo.nano.speech_sounds import EMOTIONS
 from kimi_demo.nano.train_speech_tokenizer import (
-    TokenizerTraining,
     known_phones,
     phone_loss_of,
     spelling_errors,
+    trained_speech_tokenizer,
 )
 from kimi_demo.nano.training import (
     Losses,
@@ -74,9 +74,15 @@ class AcousticTraining(nn.Module):
         return tuple(head(states) for head in heads)
 
 
+def trained_acoustic_encoder(run_dir: Path) -> WhisperEncoder:
+    """The averaged encoder of a run, finished or not, without its readouts."""
+    encoder = WhisperEncoder(shapes.acoustic_encoder_config())
+    return load_averaged(encoder, run_dir, prefix="encoder.").eval()
+
+
 def start_from_tokenizer(encoder: WhisperEncoder, run_dir: Path) -> None:
     """Copies convolutions and layers of a trained speech tokenizer."""
-    trained = load_averaged(TokenizerTraining(shapes.speech_tokenizer_config()), run_dir).encoder
+    trained = trained_speech_tokenizer(run_dir)
     encoder.conv1.load_state_dict(trained.conv1.state_dict())
     encoder.conv2.load_state_dict(trained.conv2.state_dict())
     encoder.layers.load_state_dict(trained.layers.state_dict())

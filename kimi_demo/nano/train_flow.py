@@ -196,6 +196,12 @@ def flow_config_of(run_dir: Path) -> FlowConfig:
     return FlowConfig.from_yaml(Path(run_dir) / "config.yaml")
 
 
+def save_flow_config(config: FlowConfig, run_dir: Path) -> None:
+    """Writes what `flow_config_of` reads."""
+    content = yaml.safe_dump(config.to_yaml(), sort_keys=False)
+    (Path(run_dir) / "config.yaml").write_text(content, encoding="utf-8")
+
+
 def trained_flow(run_dir: Path) -> FlowTransformer:
     """The averaged weights of a run, finished or not."""
     flow = load_averaged(FlowTransformer(flow_config_of(run_dir)), run_dir)
@@ -244,6 +250,6 @@ def run(args: argparse.Namespace) -> None:
     trainer = Trainer(flow, options, args.out)
     if trainer.rank:  # other crops than the first process draws
         torch.manual_seed(args.seed + trainer.step + 7919 * trainer.rank)
-    (args.out / "config.yaml").write_text(yaml.safe_dump(config.to_yaml(), sort_keys=False))
+    save_flow_config(config, args.out)
     losses = FlowLoss(flow, CropSampler(cache, recipe.crop, recipe.tokens_per_batch), recipe)
     trainer.fit(losses, lambda averaged: evaluate(averaged, heldout, args.evaluate_count))

@@ -102,7 +102,7 @@ class Evaluation:
         tokenizer: TextTokenizer,
     ) -> None:
         self._cache, self._writer, self._tokenizer = cache, writer, tokenizer
-        self._reader = CodeReader.load(args.tokenizer, args.device)
+        self._reader = CodeReader.load(args.tokenizer, args.device) if args.tokenizer else None
         self._device, self._count = args.device, args.evaluate_count
         self._voices = sorted({entry.voice for entry in cache.entries if entry.text})
 
@@ -129,7 +129,7 @@ class Evaluation:
         batch = collate(examples, self._writer.vocabulary, self._device)
         text_loss, audio_loss = module(batch)
         report = {f"{language}_text": float(text_loss), f"{language}_audio": float(audio_loss)}
-        if language != "en":  # the judge reads letters
+        if language != "en" or not self._reader:  # the judge reads letters
             return report
         spoken = [self._speak(module.model, e) for e in entries]
         said = [read_letters(letter_ids(e.text), collapse=False) for e in entries]
@@ -195,7 +195,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--features", type=Path, nargs="+", required=True, help="with codes")
     parser.add_argument("--heldout", type=Path, nargs="+", required=True, help="with codes")
     parser.add_argument("--text-tokenizer", type=Path, required=True)
-    parser.add_argument("--tokenizer", type=Path, required=True, help="run of the speech tokenizer")
+    parser.add_argument("--tokenizer", type=Path, help="speech tokenizer's run: reads speech back")
     parser.add_argument("--naming", type=float, default=0.2, help="transcripts that name all heard")
     for name, weight in TASK_WEIGHTS.items():
         parser.add_argument(f"--{name}", type=float, default=weight, help="weight of the task")

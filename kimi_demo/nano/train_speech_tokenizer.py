@@ -35,6 +35,7 @@ from kimi_demo.nano.training import (
     Trainer,
     add_training_arguments,
     exclude_from_muon,
+    load_averaged,
     load_matching,
     options_from,
 )
@@ -140,6 +141,12 @@ class TokenizerTraining(nn.Module):
             self.codebook.update(states.detach()[valid], ids[valid])
         snapped = states + (codes - states).detach()
         return self.readout(snapped, valid), commitment, ids
+
+
+def trained_speech_tokenizer(run_dir: Path) -> SpeechTokenizerEncoder:
+    """The averaged encoder and codebook of a run, finished or not, without its readout."""
+    encoder = SpeechTokenizerEncoder(shapes.speech_tokenizer_config())
+    return load_averaged(encoder, run_dir, prefix="encoder.").eval()
 
 
 class Batch:

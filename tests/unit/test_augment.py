@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from kimi_demo.nano import augment
+from kimi_demo.nano.synthesizers import Phone, Utterance
 
 RATE = augment.SAMPLE_RATE_HZ
 
@@ -63,3 +64,17 @@ def test_silence_stays_finite() -> None:
     for seed in range(10):
         heard = augment.degraded(np.zeros(4000, np.int16), random.Random(seed))
         assert np.abs(heard.astype(int)).max() <= 1
+
+
+def test_silence_around_speech_moves_its_phones() -> None:
+    spoken = Utterance("hi", np.full(RATE, 9, np.int16), RATE, (Phone("hh", 0.0, 1.0),))
+    padded = augment.within_silence(spoken, random.Random(1))
+    pause, phone, rest = padded.phones
+    assert (pause.name, phone.name, rest.name) == ("pau", "hh", "pau")
+    assert pause.start_s == 0
+    assert pause.end_s == phone.start_s
+    assert phone.end_s - phone.start_s == pytest.approx(1.0)
+    first = int(phone.start_s * RATE)
+    assert not padded.waveform[:first].any()
+    assert padded.waveform[first : first + RATE].all()
+    assert rest.end_s == pytest.approx(len(padded.waveform) / RATE, abs=1e-3)

@@ -5,6 +5,7 @@ speak, listen, converse and choose.
 import dataclasses
 import json
 import random
+import shutil
 from argparse import ArgumentParser
 from itertools import islice
 
@@ -33,6 +34,7 @@ from kimi_demo.nano import (
     train_speech_tokenizer,
     train_text_tokenizer,
     train_vocoder,
+    unpack,
 )
 from kimi_demo.nano.features import FRAMES_PER_POSITION, FeatureCache
 from kimi_demo.nano.synthesizers import (
@@ -168,6 +170,21 @@ def test_the_packed_checkpoint_is_small_and_in_the_published_layout(trained):
     assert {path.suffix for path in files} <= {".json", ".model", ".safetensors", ".yaml"}
     index = json.loads((trained / "packed/model.safetensors.index.json").read_text())
     assert "model.mimo_layers.1.self_attn.q_proj.bias" in index["weight_map"]
+
+
+def test_parts_that_were_unpacked_pack_into_the_same_files(trained, tmp_path):
+    command(unpack, "--checkpoint", trained / "packed", "--out", tmp_path)
+    shutil.copytree(trained / "packed", tmp_path / "packed")
+    parts = ("speech-tokenizer", "acoustic", "language-model", "flow")
+    for weights in (tmp_path / "packed").rglob("*.safetensors"):
+        if weights.parent.name != "vocoder":  # its runs are not to be had from what is packed
+            weights.unlink()
+    runs = [argument for part in parts for argument in (f"--{part}", tmp_path / part)]
+    command(pack, *runs, "--out", tmp_path / "packed")
+    for path in (trained / "packed").rglob("*"):
+        if path.is_file():
+            again = tmp_path / "packed" / path.relative_to(trained / "packed")
+            assert again.read_bytes() == path.read_bytes(), path.name
 
 
 def test_the_packed_checkpoint_says_what_it_is(loaded):
