@@ -7,12 +7,13 @@ from functools import lru_cache
 
 import torch
 
+from kimi_demo.checkpoint import loading, source
+from kimi_demo.checkpoint.placement import Placement
 from kimi_demo.engine.local import LocalEngine
 from kimi_demo.errors import CheckpointError
-from kimi_demo.model import checkpoint
 
 
-def create_engine(model: str = checkpoint.EMBEDDED, device: str = "auto") -> LocalEngine:
+def create_engine(model: str = source.EMBEDDED, device: str = "auto") -> LocalEngine:
     """An engine over the named checkpoint.
 
     model: "nano" or a folder. device: "auto" takes CUDA if there is one, else the CPU.
@@ -26,9 +27,9 @@ def create_engine(model: str = checkpoint.EMBEDDED, device: str = "auto") -> Loc
 
 
 @lru_cache(maxsize=1)
-def _loaded(model: str, device: torch.device) -> checkpoint.Checkpoint:
+def _loaded(model: str, device: torch.device) -> loading.Checkpoint:
     dtype = torch.bfloat16 if device.type == "cuda" else torch.float32
-    return checkpoint.load(checkpoint.find(model), device, dtype)
+    return loading.load(source.find(model), Placement.on(device, dtype))
 
 
 def _device(name: str) -> torch.device:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 import torch
 
 from kimi_demo.audio import INPUT_SAMPLE_RATE, Audio
+from kimi_demo.checkpoint.loading import Checkpoint
 from kimi_demo.engine.base import Capabilities
 from kimi_demo.engine.hearing import RememberingListener
 from kimi_demo.engine.speech import SpeechWorker
@@ -25,7 +26,6 @@ from kimi_demo.events import (
     Weighed,
 )
 from kimi_demo.messages import Request
-from kimi_demo.model.checkpoint import Checkpoint
 from kimi_demo.model.detokenizer.mel_stream import NoiseSource
 from kimi_demo.model.generation import GenerationRules, Step, Turn, generate, step_budget
 from kimi_demo.model.prompt import Heard, PromptBuilder, PromptRules, PromptStreams

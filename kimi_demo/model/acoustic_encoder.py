@@ -27,8 +27,8 @@ class AcousticEncoder:
 
     @classmethod
     def build(cls, folder: Path) -> AcousticEncoder:
-        """An unfilled encoder from a folder with config.json and, if it differs from large-v3's,
-        preprocessor_config.json."""
+        """An unfilled encoder, on the meta device, from a folder with config.json and, if it
+        differs from large-v3's, preprocessor_config.json."""
         config = WhisperConfig.from_pretrained(folder, attn_implementation="sdpa")
         frames = config.max_source_positions * CONV_STRIDE
         if (folder / "preprocessor_config.json").exists():
@@ -37,7 +37,9 @@ class AcousticEncoder:
             extractor = WhisperFeatureExtractor(
                 feature_size=config.num_mel_bins, chunk_length=frames // 100
             )
-        return cls(WhisperEncoder(config), extractor)
+        with torch.device("meta"):
+            encoder = WhisperEncoder(config)
+        return cls(encoder, extractor)
 
     @torch.inference_mode()
     def encode(self, waveform: np.ndarray) -> Tensor:

@@ -116,6 +116,16 @@ class LanguageModel(nn.Module):
         self.lm_head = nn.Linear(config.hidden_size, config.vocabulary_size, bias=False)
         self.mimo_output = nn.Linear(config.hidden_size, config.vocabulary_size, bias=False)
 
+    @classmethod
+    def empty(
+        cls, config: LanguageModelConfig, device: torch.device | str = "cpu"
+    ) -> LanguageModel:
+        """A model on the meta device, still to be filled; rotary tables are real, on `device`."""
+        with torch.device("meta"):
+            model = cls(config)
+        model.model.rotary = Qwen2RotaryEmbedding(config.qwen2()).to(device)
+        return model
+
     @property
     def device(self) -> torch.device:
         return self.lm_head.weight.device

@@ -90,10 +90,13 @@ class SpeechTokenizer:
 
     @classmethod
     def build(cls, folder: Path) -> SpeechTokenizer:
-        """An unfilled tokenizer from a folder with config.json and preprocessor_config.json."""
+        """An unfilled tokenizer, on the meta device, from a folder with config.json and
+        preprocessor_config.json."""
         config = WhisperConfig.from_pretrained(folder)
         extractor = WhisperFeatureExtractor.from_pretrained(folder)
-        return cls(SpeechTokenizerEncoder(config), config, extractor)
+        with torch.device("meta"):
+            encoder = SpeechTokenizerEncoder(config)
+        return cls(encoder, config, extractor)
 
     @torch.inference_mode()
     def encode(self, waveform: np.ndarray) -> list[int]:

@@ -14,6 +14,8 @@ from pathlib import Path
 
 import torch
 
+from kimi_demo.checkpoint import loading, source
+from kimi_demo.checkpoint.placement import Placement
 from kimi_demo.cli.common import (
     add_engine_arguments,
     add_json_argument,
@@ -21,7 +23,6 @@ from kimi_demo.cli.common import (
     print_json,
 )
 from kimi_demo.errors import InputError
-from kimi_demo.model import checkpoint
 from kimi_demo.nano.domain import SENTENCES
 from kimi_demo.nano.evaluation import hearing, speaking, talking, understanding, voices
 from kimi_demo.nano.evaluation.bench import Bench
@@ -108,7 +109,7 @@ def links(args: argparse.Namespace) -> dict[str, object]:
     original = voices.original("en")
     if original is None:
         return {"note": "original voice not installed"}
-    parts = checkpoint.load(checkpoint.find(args.model), torch.device("cpu"), torch.float32)
+    parts = loading.load(source.find(args.model), Placement.on("cpu"))
     texts = SENTENCES.read_held_out()[: args.limit]
     return evaluate_links(parts.speech_tokenizer, parts.detokenizer, texts, original, args.seed)
 

@@ -14,13 +14,13 @@ import yaml
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from kimi_demo.model.checkpoint import (
+from kimi_demo.checkpoint.layout import (
     ACOUSTIC_FOLDER,
     FLOW_FOLDER,
-    POSITIONS,
     SPEECH_TOKENIZER_FOLDER,
     VOCODER_FOLDER,
 )
+from kimi_demo.checkpoint.loading import POSITIONS
 from kimi_demo.model.detokenizer.loading import FLOW_PREFIX, VOCODER_PREFIX
 from kimi_demo.model.text_tokenizer import TextTokenizer
 from kimi_demo.nano import shapes

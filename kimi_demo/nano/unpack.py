@@ -14,12 +14,13 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from kimi_demo.model import checkpoint
+from kimi_demo.checkpoint import loading, source
+from kimi_demo.checkpoint.placement import Placement
 from kimi_demo.nano.train_flow import save_flow_config
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--checkpoint", default=checkpoint.EMBEDDED, help="nano, or a folder")
+    parser.add_argument("--checkpoint", default=source.EMBEDDED, help="nano, or a folder")
     parser.add_argument("--out", type=Path, required=True, help="folder for the runs")
 
 
@@ -28,7 +29,7 @@ def run(args: argparse.Namespace) -> None:
 
     The vocoder is left out: its packed weights are folded, those of its training are not.
     """
-    packed = checkpoint.load(checkpoint.find(args.checkpoint), torch.device("cpu"), torch.float32)
+    packed = loading.load(source.find(args.checkpoint), Placement.on("cpu"))
     parts = {
         "speech-tokenizer": ("encoder.", packed.speech_tokenizer.encoder),
         "acoustic": ("encoder.", packed.acoustic_encoder.encoder),

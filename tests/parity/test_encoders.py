@@ -3,28 +3,18 @@
 import pytest
 import torch
 
-from kimi_demo.model.acoustic_encoder import AcousticEncoder
-from kimi_demo.model.speech_tokenizer import SpeechTokenizer
+from kimi_demo.checkpoint.loading import load_acoustic_encoder, load_speech_tokenizer
 
 
 @pytest.fixture(scope="module")
-def tokenizer(parity_dir, read_tensors):
-    built = SpeechTokenizer.build(parity_dir / "semantic_tokenizer")
-    stored = read_tensors("semantic_tokenizer/model.safetensors")
-    expected = built.encoder.state_dict().keys()
-    built.encoder.load_state_dict({name: stored[name] for name in expected})
-    return built
+def tokenizer(parity_dir):
+    return load_speech_tokenizer(parity_dir / "semantic_tokenizer", torch.device("cpu"))
 
 
 @pytest.fixture(scope="module")
-def acoustic_encoder(parity_dir, read_tensors):
-    built = AcousticEncoder.build(parity_dir / "whisper-large-v3")
-    stored = read_tensors("whisper-large-v3/model.safetensors")
-    prefix = "model.encoder."
-    built.encoder.load_state_dict(
-        {k.removeprefix(prefix): v for k, v in stored.items() if k.startswith(prefix)}
-    )
-    return built
+def acoustic_encoder(parity_dir):
+    folder = parity_dir / "whisper-large-v3"
+    return load_acoustic_encoder(folder, torch.device("cpu"), torch.float32)
 
 
 def test_semantic_tokens_of_every_waveform(tokenizer, read_json, read_waveform):

@@ -7,6 +7,13 @@ import torch
 from safetensors.torch import load_file
 
 from kimi_demo.audio import Audio
+from kimi_demo.checkpoint.loading import (
+    About,
+    Checkpoint,
+    load_acoustic_encoder,
+    load_language_model,
+    load_speech_tokenizer,
+)
 from kimi_demo.engine.local import Behaviour, LocalEngine
 from kimi_demo.events import collect
 from kimi_demo.messages import (
@@ -18,16 +25,12 @@ from kimi_demo.messages import (
     StreamSampling,
     TextPart,
 )
-from kimi_demo.model.acoustic_encoder import AcousticEncoder
-from kimi_demo.model.checkpoint import About, Checkpoint
 from kimi_demo.model.config import LanguageModelConfig
 from kimi_demo.model.detokenizer.config import StreamingConfig
 from kimi_demo.model.detokenizer.loading import load_flow, load_vocoder
 from kimi_demo.model.detokenizer.streaming import StreamingDetokenizer
 from kimi_demo.model.generation import GenerationRules
-from kimi_demo.model.language_model import LanguageModel
 from kimi_demo.model.prompt import PromptBuilder, PromptRules
-from kimi_demo.model.speech_tokenizer import SpeechTokenizer
 from kimi_demo.model.vocabulary import Vocabulary
 from kimi_demo.tasks import TaskTable
 from tests.parity.byte_tokenizer import ByteTokenizer
@@ -37,20 +40,9 @@ GREEDY = Sampling(StreamSampling(), StreamSampling())
 
 
 @pytest.fixture(scope="module")
-def checkpoint(parity_dir, read_tensors):
+def checkpoint(parity_dir):
     config = LanguageModelConfig.from_json(parity_dir / "llm/config.json")
-    model = LanguageModel(config.with_reference_behaviour())
-    stored = read_tensors("llm/model.safetensors")
-    model.load_state_dict({k: v for k, v in stored.items() if "rotary_emb" not in k})
-    tokenizer = SpeechTokenizer.build(parity_dir / "semantic_tokenizer")
-    stored = read_tensors("semantic_tokenizer/model.safetensors")
-    used = tokenizer.encoder.state_dict().keys()
-    tokenizer.encoder.load_state_dict({name: stored[name] for name in used})
-    encoder = AcousticEncoder.build(parity_dir / "whisper-large-v3")
-    whisper = read_tensors("whisper-large-v3/model.safetensors")
-    encoder.encoder.load_state_dict(
-        {k.removeprefix("model.encoder."): v for k, v in whisper.items()}
-    )
+    config, cpu = config.with_reference_behaviour(), torch.device("cpu")
     folder = parity_dir / "audio_detokenizer"
     streaming = StreamingConfig.from_yaml(folder / "config.yaml").with_reference_behaviour()
     return Checkpoint(
@@ -58,9 +50,9 @@ def checkpoint(parity_dir, read_tensors):
         tasks=TaskTable(),
         text_tokenizer=ByteTokenizer(),
         vocabulary=Vocabulary.from_file(parity_dir / "llm/special_tokens.json"),
-        speech_tokenizer=tokenizer,
-        acoustic_encoder=encoder,
-        language_model=model.eval(),
+        speech_tokenizer=load_speech_tokenizer(parity_dir / "semantic_tokenizer", cpu),
+        acoustic_encoder=load_acoustic_encoder(parity_dir / "whisper-large-v3", cpu, torch.float32),
+        language_model=load_language_model(parity_dir / "llm", config, cpu, torch.float32),
         detokenizer=StreamingDetokenizer(
             load_flow(folder), load_vocoder(parity_dir / "vocoder"), streaming
         ),

@@ -7,9 +7,8 @@ import pytest
 import torch
 
 from kimi_demo.audio import Audio
-from kimi_demo.model.checkpoint import fill, read_tensors
+from kimi_demo.checkpoint.loading import load_speech_tokenizer
 from kimi_demo.model.detokenizer.loading import load_detokenizer
-from kimi_demo.model.speech_tokenizer import SpeechTokenizer
 from kimi_demo.nano.links import through_codes, through_vocoder
 
 GOLDEN = Path(__file__).parents[1] / "parity" / "data"
@@ -23,12 +22,7 @@ def detokenizer():
 
 @pytest.fixture(scope="module")
 def tokenizer():
-    folder = GOLDEN / "semantic_tokenizer"
-    tokenizer = SpeechTokenizer.build(folder)
-    stored = read_tensors(folder / "model.safetensors")
-    used = tokenizer.encoder.state_dict()
-    fill(tokenizer.encoder, {name: stored[name].float() for name in used}, folder.name)
-    return tokenizer
+    return load_speech_tokenizer(GOLDEN / "semantic_tokenizer", torch.device("cpu"))
 
 
 @pytest.fixture

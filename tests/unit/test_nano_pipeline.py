@@ -14,10 +14,13 @@ import pytest
 import torch
 
 from kimi_demo.audio import Audio
+from kimi_demo.checkpoint import loading, source
+from kimi_demo.checkpoint.layout import Layout
+from kimi_demo.checkpoint.placement import Placement
 from kimi_demo.engine.local import LocalEngine
+from kimi_demo.errors import CheckpointError
 from kimi_demo.events import collect
 from kimi_demo.messages import Message, SpokenPart, TextPart
-from kimi_demo.model import checkpoint
 from kimi_demo.model.text_tokenizer import TextTokenizer
 from kimi_demo.nano import (
     corpus,
@@ -130,7 +133,7 @@ def trained(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def loaded(trained):
-    return checkpoint.load(trained / "packed", torch.device("cpu"), torch.float32)
+    return loading.load(Layout.of(trained / "packed"), Placement.on("cpu"))
 
 
 @pytest.fixture(scope="module")
@@ -238,12 +241,12 @@ def test_missing_and_broken_files_are_named(trained, tmp_path):
     content = weights.read_bytes()
     try:
         weights.write_bytes(content[: len(content) // 2])
-        with pytest.raises(checkpoint.CheckpointError, match="vocoder"):
-            checkpoint.load(packed, torch.device("cpu"), torch.float32)
+        with pytest.raises(CheckpointError, match="vocoder"):
+            loading.load(Layout.of(packed), Placement.on("cpu"))
     finally:
         weights.write_bytes(content)
-    with pytest.raises(checkpoint.CheckpointError, match="no checkpoint"):
-        checkpoint.find(str(tmp_path))
+    with pytest.raises(CheckpointError, match="no checkpoint"):
+        source.find(str(tmp_path))
 
 
 # ---- the parts on their way ---------------------------------------------------------------------

@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 
 import torch
-from safetensors.torch import load_file
-from torch import Tensor
 
-from kimi_demo.errors import CheckpointError
 from kimi_demo.model.detokenizer.config import FlowConfig, StreamingConfig
 from kimi_demo.model.detokenizer.flow import FlowTransformer
 from kimi_demo.model.detokenizer.streaming import StreamingDetokenizer
 from kimi_demo.model.detokenizer.vocoder import Vocoder
 from kimi_demo.model.detokenizer.vocoder_config import VocoderConfig
+from kimi_demo.model.tensors import fill, stored_in
 
-WEIGHTS_FILE = "model.safetensors"
 FLOW_PREFIX = "speech_model."
 VOCODER_PREFIX = "generator."
 _UNUSED = ("resampler.kernel",)  # shipped with the release, read by nothing
+
+
+def empty_flow(directory: Path) -> FlowTransformer:
+    """The flow-matching transformer of config.yaml on the meta device."""
+    with torch.device("meta"):
+        return FlowTransformer(FlowConfig.from_yaml(Path(directory) / "config.yaml"))
 
 
 def load_flow(
@@ -29,14 +31,10 @@ def load_flow(
 
     Raises: CheckpointError if a file is missing or does not fit its configuration.
     """
-    with torch.device("meta"):
-        flow = FlowTransformer(FlowConfig.from_yaml(Path(directory) / "config.yaml"))
-    tensors = read_tensors(Path(directory) / WEIGHTS_FILE, FLOW_PREFIX)
-    for name in _UNUSED:
-        tensors.pop(name, None)
-    require_same_layout(flow.state_dict(), tensors)
-    converted = {name: tensor.to(device, dtype) for name, tensor in tensors.items()}
-    flow.load_state_dict(converted, assign=True)
+    flow, directory = empty_flow(directory), Path(directory)
+    stored = stored_in(directory, FLOW_PREFIX)
+    used = {name: tensor for name, tensor in stored.items() if name not in _UNUSED}
+    fill(flow, used, directory, device, dtype)
     return flow.eval().requires_grad_(False)
 
 
@@ -48,7 +46,8 @@ def load_vocoder(
     Raises: CheckpointError if a file is missing or does not fit its configuration.
     """
     vocoder = Vocoder(VocoderConfig.from_json(Path(directory) / "config.json"))
-    vocoder.load_published(read_tensors(Path(directory) / WEIGHTS_FILE, VOCODER_PREFIX))
+    stored = stored_in(Path(directory), VOCODER_PREFIX)
+    vocoder.load_published({name: tensor.read() for name, tensor in stored.items()})
     return vocoder.to(device, dtype).eval().requires_grad_(False)
 
 
@@ -64,24 +63,3 @@ def load_detokenizer(
         load_vocoder(vocoder_directory, device, dtype),
         StreamingConfig.from_yaml(Path(flow_directory) / "config.yaml"),
     )
-
-
-def read_tensors(path: Path, prefix: str) -> dict[str, Tensor]:
-    """The tensors of a safetensors file, `prefix` taken off where a name has it."""
-    try:
-        tensors = load_file(path)
-    except Exception as exc:  # the safetensors library raises its own kinds, and OSError
-        raise CheckpointError(f"cannot read the weights {path}: {exc}") from exc
-    return {name.removeprefix(prefix): tensor for name, tensor in tensors.items()}
-
-
-def require_same_layout(expected: Mapping[str, Tensor], given: Mapping[str, Tensor]) -> None:
-    """Raises CheckpointError naming every missing, surplus or misshapen tensor."""
-    missing, surplus = expected.keys() - given.keys(), given.keys() - expected.keys()
-    misshapen = {
-        name for name in expected.keys() & given.keys() if expected[name].shape != given[name].shape
-    }
-    problems = {"missing": missing, "surplus": surplus, "misshapen": misshapen}
-    found = [f"{kind}: {', '.join(sorted(names))}" for kind, names in problems.items() if names]
-    if found:
-        raise CheckpointError("weights do not fit the configuration; " + "; ".join(found))
