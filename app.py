@@ -7,6 +7,7 @@ import logging
 import sys
 from collections.abc import Sequence
 
+from kimi_demo import space  # first: on ZeroGPU nothing may import torch before it
 from kimi_demo.engine.factory import create_engine
 from kimi_demo.errors import CheckpointError
 from kimi_demo.settings import Settings
@@ -21,7 +22,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stderr.write("--mcp needs a package more: python -m pip install 'gradio[mcp]'\n")
         return 2
     try:
-        engine = create_engine(settings.model, settings.device)
+        engine = space.on_lent_gpu(create_engine(space.adapted(settings.model)))
     except CheckpointError as exc:
         sys.stderr.write(f"{exc}\n")
         return 2

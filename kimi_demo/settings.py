@@ -7,21 +7,29 @@ from __future__ import annotations
 
 import argparse
 import os
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, fields
+
+from kimi_demo.errors import InputError
+from kimi_demo.options import DTYPES, OFFLOADS, QUANTIZATIONS, ModelOptions, memory_of
 
 TRUE_WORDS = frozenset({"1", "true", "yes", "on"})
+_MODEL_OPTIONS = tuple(option.name for option in fields(ModelOptions))
 UI_LANGUAGES = ("auto", "en", "zh-CN")
+
+
+def on_zero_gpu(environ: Mapping[str, str] | None = None) -> bool:
+    """Whether this is a Space to which GPUs are lent for single requests."""
+    chosen = os.environ if environ is None else environ
+    return chosen.get("SPACES_ZERO_GPU", "").lower() in TRUE_WORDS
 
 
 @dataclass(frozen=True)
 class Settings:
     """One start of the app."""
 
-    model: str = "nano"
-    """A checkpoint's name or its directory."""
-    device: str = "auto"
-    """A torch device, or "auto": CUDA if there is one, else the CPU."""
+    model: ModelOptions = field(default_factory=ModelOptions)
+    """Which checkpoint computes, and where."""
     host: str = "127.0.0.1"
     """Address to listen on; 0.0.0.0 serves the whole network."""
     port: int | None = None
@@ -45,7 +53,36 @@ class Settings:
     ) -> Settings:
         """Reads both sources. Wrong values end the program with code 2 and one readable line."""
         parser = _parser(os.environ if environ is None else environ)
-        return cls(**vars(parser.parse_args(arguments)))
+        args = parser.parse_args(arguments)
+        own = {name: value for name, value in vars(args).items() if name not in _MODEL_OPTIONS}
+        return cls(**{**own, "model": model_options(args)})
+
+
+def add_model_arguments(
+    parser: argparse.ArgumentParser, environ: Mapping[str, str] | None = None
+) -> None:
+    """The options that every command shares which computes; read by `model_options`."""
+    base, add = ModelOptions(), _adding(parser, os.environ if environ is None else environ)
+    names = "nano, a folder, or a hub id (owner/name)"
+    add("--model", "KIMI_MODEL", base.model, help=names)
+    add("--revision", "KIMI_REVISION", base.revision, help="of the hub id; else the tried one")
+    add("--device", "KIMI_DEVICE", base.device, help="auto, cpu, cuda, cuda:1 ...")
+    placed = "auto, or a JSON file: module name to device"
+    add("--device-map", "KIMI_DEVICE_MAP", base.device_map, help=placed)
+    amounts = "such as 0=22GiB,1=22GiB,cpu=60GiB; else what is free"
+    add("--max-memory", "KIMI_MAX_MEMORY", base.max_memory, type=_memory, help=amounts)
+    for flag, default, known, text in (
+        ("--dtype", base.dtype, DTYPES, "precision of the weights"),
+        ("--quantize", base.quantize, QUANTIZATIONS, "weights of the language model"),
+        ("--offload", base.offload, OFFLOADS, "where what fits on no GPU may wait"),
+    ):
+        name = f"KIMI_{flag.removeprefix('--').upper()}"
+        add(flag, name, default, type=_one_of(known), help=f"{text}: {', '.join(known)}")
+
+
+def model_options(args: argparse.Namespace) -> ModelOptions:
+    """What `add_model_arguments` has read."""
+    return ModelOptions(**{name: getattr(args, name) for name in _MODEL_OPTIONS})
 
 
 def _parser(environ: Mapping[str, str]) -> argparse.ArgumentParser:
@@ -55,24 +92,13 @@ def _parser(environ: Mapping[str, str]) -> argparse.ArgumentParser:
         description="Kimi-Audio in the browser: speak, converse, transcribe, understand.",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
-    base = Settings()
-
-    def add(flag: str, name: str, default: object, **options: object) -> None:
-        help_text = f"{options.pop('help')} [{name}]"
-        parser.add_argument(flag, default=environ.get(name) or default, help=help_text, **options)
-
-    add("--model", "KIMI_MODEL", base.model, help="name or directory of a checkpoint")
-    add("--device", "KIMI_DEVICE", base.device, help="auto, cpu, cuda, cuda:1 ...")
+    base, add = Settings(), _adding(parser, environ)
+    add_model_arguments(parser, environ)
     add("--host", "GRADIO_SERVER_NAME", base.host, help="address to listen on")
     add("--port", "GRADIO_SERVER_PORT", base.port, type=_port, help="port; else a free one")
     add("--root-path", "GRADIO_ROOT_PATH", base.root_path, help="path behind a reverse proxy")
-    add(
-        "--ui-language",
-        "KIMI_UI_LANGUAGE",
-        base.ui_language,
-        type=_language,
-        help="auto, en, zh-CN",
-    )
+    languages = {"type": _one_of(UI_LANGUAGES), "help": ", ".join(UI_LANGUAGES)}
+    add("--ui-language", "KIMI_UI_LANGUAGE", base.ui_language, **languages)
     add("--max-queue", "KIMI_MAX_QUEUE", base.max_queue, type=_positive, help="waiting visitors")
 
     def switch(flag: str, name: str, default: bool, help_text: str) -> None:
@@ -102,7 +128,30 @@ def _positive(text: str) -> int:
     return int(text)
 
 
-def _language(text: str) -> str:
-    if text not in UI_LANGUAGES:
-        raise argparse.ArgumentTypeError(f"{text!r} is none of {', '.join(UI_LANGUAGES)}")
+def _one_of(known: Sequence[str]) -> Callable[[str], str]:
+    """A type of argument: unlike `choices`, it checks what comes from the environment, too."""
+
+    def checked(text: str) -> str:
+        if text not in known:
+            raise argparse.ArgumentTypeError(f"{text!r} is none of {', '.join(known)}")
+        return text
+
+    return checked
+
+
+def _memory(text: str) -> str:
+    try:
+        memory_of(text)
+    except InputError as exc:
+        raise argparse.ArgumentTypeError(str(exc)) from exc
     return text
+
+
+def _adding(parser: argparse.ArgumentParser, environ: Mapping[str, str]) -> Callable[..., None]:
+    """Adds an argument whose default comes from a variable of the environment, if that is set."""
+
+    def add(flag: str, name: str, default: object, **options: object) -> None:
+        help_text = f"{options.pop('help')} [{name}]"
+        parser.add_argument(flag, default=environ.get(name) or default, help=help_text, **options)
+
+    return add

@@ -11,19 +11,20 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = "kimi_demo"
 
 # Which layer may import which, itself aside. A layer is a sub-package or a module of the package.
-VALUES = {"errors", "audio", "text", "messages", "events", "choices", "tasks", "metrics"}
+VALUES = {"errors", "options", "audio", "text", "messages", "events", "choices", "tasks", "metrics"}
 MAY_IMPORT = {
     **{value: VALUES for value in VALUES},
     "model": VALUES,
     "checkpoint": VALUES | {"model"},
     "engine": VALUES | {"model", "checkpoint"},
-    "settings": {"errors"},
+    "settings": {"errors", "options"},
+    "space": VALUES | {"engine", "settings"},
     "services": VALUES | {"engine"},
     "ui": VALUES | {"engine", "services", "settings"},
     "cli": VALUES | {"engine", "services", "settings"},
     "nano": VALUES | {"model", "checkpoint", "engine", "services", "cli"},
     "__main__": {"errors", "cli", "nano"},
-    "app": VALUES | {"engine", "settings", "ui"},
+    "app": VALUES | {"engine", "settings", "space", "ui"},
     "__init__": VALUES,
 }
 # The page and the commands know engines by their interface; who computes is the factory's business.

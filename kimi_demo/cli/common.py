@@ -12,12 +12,9 @@ from pathlib import Path
 from kimi_demo.engine.base import Engine
 from kimi_demo.errors import InputError
 from kimi_demo.events import Answer, Finished
+from kimi_demo.settings import add_model_arguments, model_options
 
-
-def add_engine_arguments(parser: argparse.ArgumentParser) -> None:
-    """Which checkpoint answers, and where."""
-    parser.add_argument("--model", default="nano", help='"nano", or a checkpoint folder')
-    parser.add_argument("--device", default="auto", help='"auto", "cpu", "cuda", ...')
+add_engine_arguments = add_model_arguments  # which checkpoint answers, and where
 
 
 def add_json_argument(parser: argparse._ActionsContainer) -> None:
@@ -30,7 +27,7 @@ def opened_engine(args: argparse.Namespace) -> Iterator[Engine]:
     """The engine that the arguments name; closed at the end."""
     from kimi_demo.engine.factory import create_engine  # torch: only when something is computed
 
-    engine = create_engine(model=args.model, device=args.device)
+    engine = create_engine(model_options(args))
     try:
         yield engine
     finally:

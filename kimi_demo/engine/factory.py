@@ -1,4 +1,4 @@
-"""Settings to engine: decides device and precision once, and loads a checkpoint only once."""
+"""Options to engine: decides device and precision once, and loads a checkpoint only once."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from kimi_demo.checkpoint import loading, source
 from kimi_demo.checkpoint.placement import Placement
 from kimi_demo.engine.local import LocalEngine
 from kimi_demo.errors import CheckpointError
+from kimi_demo.options import ModelOptions
 
 
-def create_engine(model: str = source.EMBEDDED, device: str = "auto") -> LocalEngine:
-    """An engine over the named checkpoint.
+def create_engine(options: ModelOptions = ModelOptions()) -> LocalEngine:
+    """An engine over the chosen checkpoint.
 
-    model: "nano" or a folder. device: "auto" takes CUDA if there is one, else the CPU.
     Raises: CheckpointError if the checkpoint or the device does not exist.
     """
-    chosen = _device(device)
+    chosen = _device(options.device)
     if chosen.type == "cpu":
         # Two threads compute at once, language model and detokenizer: each gets its share of cores.
         torch.set_num_threads(max(1, (os.cpu_count() or 2) // 2))
-    return LocalEngine(_loaded(model, chosen))
+    return LocalEngine(_loaded(options.model, chosen))
 
 
 @lru_cache(maxsize=1)

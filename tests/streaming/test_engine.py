@@ -10,6 +10,7 @@ from kimi_demo.engine.factory import create_engine
 from kimi_demo.errors import AudioError, CheckpointError, EngineError, InputError, PromptError
 from kimi_demo.events import AudioDelta, Finished, Started, TextDelta, collect
 from kimi_demo.messages import Message, Request, SpokenPart, TextPart
+from kimi_demo.options import ModelOptions
 
 SENTENCE = "What is the weather in Paris today?"
 
@@ -107,13 +108,13 @@ def test_codes_of_another_model_are_refused_and_the_engine_lives_on(engine, task
 
 def test_unknown_checkpoints_and_devices_are_refused():
     with pytest.raises(CheckpointError, match="no checkpoint"):
-        create_engine("no-such-model", "cpu")
+        create_engine(ModelOptions("no-such-model", device="cpu"))
     with pytest.raises(CheckpointError, match="no device"):
-        create_engine("nano", "quantum")
+        create_engine(ModelOptions(device="quantum"))
 
 
 def test_a_closed_engine_says_so(tasks):
-    closed = create_engine("nano", "cpu")
+    closed = create_engine(ModelOptions(device="cpu"))
     closed.close()
     with pytest.raises(EngineError, match="closed"):
         collect(closed.stream(tasks.speech("Hello.")))

@@ -17,6 +17,7 @@ from playwright.sync_api import Browser, Locator, expect
 
 from kimi_demo import audio
 from kimi_demo.engine.factory import create_engine
+from kimi_demo.options import ModelOptions
 from kimi_demo.ui.examples import EXAMPLES
 from tests.ui.conftest import BROWSER_FLAGS
 
@@ -30,7 +31,7 @@ BEFORE_S, AFTER_S = 1.0, 0.7  # silence around what is said into the microphone
 
 @pytest.fixture(scope="module")
 def site(serve: Callable[..., Any]) -> Iterator[Any]:
-    with serve(create_engine("nano", "cpu")) as running:
+    with serve(create_engine(ModelOptions(device="cpu"))) as running:
         yield running
 
 

@@ -14,6 +14,7 @@ from kimi_demo.audio import to_int16
 from kimi_demo.engine.base import Capabilities
 from kimi_demo.errors import AudioError, EngineError
 from kimi_demo.events import AudioDelta, Finished, Started, TextDelta, Timings, collect
+from kimi_demo.options import ModelOptions
 from kimi_demo.services.reading import SentenceStarted
 from kimi_demo.services.transcribing import Segment, SegmentStarted, Transcript
 from kimi_demo.settings import Settings
@@ -238,10 +239,11 @@ def test_command_line_wins_over_environment():
     }
     from_environ = Settings.from_command_line([], environ)
     assert from_environ == Settings(
-        model="other", host="0.0.0.0", port=9000, share=True, root_path="/kimi"
+        model=ModelOptions(model="other"), host="0.0.0.0", port=9000, share=True, root_path="/kimi"
     )
     given = Settings.from_command_line(["--port", "81", "--no-share", "--model", "nano"], environ)
-    assert (given.port, given.share, given.model, given.host) == (81, False, "nano", "0.0.0.0")
+    assert (given.port, given.share, given.host) == (81, False, "0.0.0.0")
+    assert given.model == ModelOptions()
     assert Settings.from_command_line([], {}) == Settings()
 
 
@@ -252,6 +254,9 @@ def test_command_line_wins_over_environment():
         ([], {"GRADIO_SERVER_PORT": "eighty"}),
         (["--ui-language", "fr"], {}),
         (["--max-queue", "0"], {}),
+        (["--dtype", "float8"], {}),
+        ([], {"KIMI_QUANTIZE": "int3"}),
+        (["--max-memory", "a lot"], {}),
     ],
 )
 def test_wrong_settings_end_with_code_2(arguments: list[str], environ: dict[str, str]):

@@ -41,10 +41,10 @@ def engine(monkeypatch):
     scripted = ScriptedEngine(speak_or_write, capabilities)
     scripted.chosen = None
 
-    def create_engine(model, device):
-        if model == "unknown":
+    def create_engine(options):
+        if options.model == "unknown":
             raise CheckpointError("there is no model named unknown")
-        scripted.chosen = (model, device)
+        scripted.chosen = (options.model, options.device)
         return scripted
 
     monkeypatch.setattr("kimi_demo.engine.factory.create_engine", create_engine)

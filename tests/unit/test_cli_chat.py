@@ -33,7 +33,7 @@ def engine(monkeypatch):
     tasks = TaskTable(max_text_chars=100)
     capabilities = Capabilities("nano", "", "cpu", 0, RATE, tasks=tasks)
     scripted = ScriptedEngine(answer_by_number, capabilities)
-    monkeypatch.setattr("kimi_demo.engine.factory.create_engine", lambda model, device: scripted)
+    monkeypatch.setattr("kimi_demo.engine.factory.create_engine", lambda options: scripted)
     return scripted
 
 

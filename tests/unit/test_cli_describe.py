@@ -31,7 +31,7 @@ def engine(monkeypatch):
     """Stands behind the factory."""
     capabilities = Capabilities("nano", "", "cpu", 0, 24_000, tasks=TASKS)
     scripted = ScriptedEngine(answer, capabilities)
-    monkeypatch.setattr("kimi_demo.engine.factory.create_engine", lambda model, device: scripted)
+    monkeypatch.setattr("kimi_demo.engine.factory.create_engine", lambda options: scripted)
     return scripted
 
 

@@ -1,0 +1,61 @@
+"""Which checkpoint computes, where and in which precision: what a start may choose of the model."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from kimi_demo.errors import InputError
+
+DTYPES = ("auto", "bfloat16", "float16", "float32")
+QUANTIZATIONS = ("none", "int8", "int4")
+OFFLOADS = ("none", "cpu", "disk")
+_AMOUNT = re.compile(r"(cpu|\d+)=(\d+(?:\.\d+)?)\s*(GiB|MiB|GB|MB)")
+
+
+@dataclass(frozen=True)
+class ModelOptions:
+    """One choice of a model."""
+
+    model: str = "nano"
+    """`nano`, a folder in the published layout, or a hub id such as owner/name."""
+    revision: str | None = None
+    """Commit, tag or branch of the hub id; None takes the one that this code was made for."""
+    device: str = "auto"
+    """A torch device, or "auto": all GPUs if there are any, else the CPU."""
+    device_map: str = "auto"
+    """"auto" plans; a JSON file maps module names of the language model to devices by hand."""
+    max_memory: str = ""
+    """What may be filled, such as "0=22GiB,1=22GiB,cpu=60GiB"; empty: what is free."""
+    dtype: str = "auto"
+    """"auto": bfloat16 on a GPU, float32 on the CPU."""
+    quantize: str = "none"
+    """Weights of the language model in "int8" or "int4"."""
+    offload: str = "none"
+    """Where what fits on no GPU may wait: "cpu" (its memory), "disk", or nowhere."""
+
+    def memory(self) -> dict[int | str, str]:
+        """`max_memory` as accelerate reads it. Raises: InputError if it cannot be read."""
+        return memory_of(self.max_memory)
+
+
+def memory_of(text: str) -> dict[int | str, str]:
+    """ "0=22GiB,cpu=60GiB" -> {0: "22GiB", "cpu": "60GiB"}.
+
+    Raises: InputError for anything else.
+    """
+    found: dict[int | str, str] = {}
+    for part in filter(None, (part.strip() for part in text.split(","))):
+        match = _AMOUNT.fullmatch(part)
+        if not match:
+            raise InputError(f"{part!r} is no amount of memory: write 0=22GiB,1=22GiB,cpu=60GiB")
+        device, amount, unit = match.groups()
+        found[device if device == "cpu" else int(device)] = f"{amount}{unit}"
+    return found
+
+
+def listed(options: ModelOptions) -> Mapping[str, str]:
+    """What differs from the defaults, for a line in the log."""
+    base = ModelOptions()
+    return {k: str(v) for k, v in vars(options).items() if v != getattr(base, k)}

@@ -1,0 +1,92 @@
+"""The same app on a Space: by the rules of ZeroGPU, which a stand-in for `spaces` enforces."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from kimi_demo.audio import Audio
+from kimi_demo.options import ModelOptions
+from kimi_demo.space import adapted, on_lent_gpu, seconds_for
+from kimi_demo.tasks import TaskTable
+
+ROOT = Path(__file__).parents[2]
+STAND_IN = Path(__file__).parent / "zero_gpu"
+
+SPEAK = """
+import app, os, spaces
+from kimi_demo import space
+from kimi_demo.engine.factory import create_engine
+from kimi_demo.errors import InputError
+from kimi_demo.events import AudioDelta, collect
+from kimi_demo.options import ModelOptions
+
+assert space.adapted(ModelOptions()).device == "cuda"
+engine = space.on_lent_gpu(create_engine(ModelOptions(device="cpu")))
+tasks = engine.capabilities.tasks
+answer = collect(engine.stream(tasks.speech("hello there.")))
+assert len(answer.waveform) > 12_000, answer
+assert answer.finished.reason == "stop"
+assert spaces.durations == [space.seconds_for(tasks.speech("hello there."))]
+stream = engine.stream(tasks.speech("the cat sleeps."))
+assert any(isinstance(event, AudioDelta) for event in stream)  # and then the visitor leaves
+stream.close()
+print("spoken")
+"""
+FAIL = """
+from kimi_demo import space
+from kimi_demo.engine.scripted import ScriptedEngine
+from kimi_demo.errors import EngineError
+from kimi_demo.messages import Message, Request, TextPart
+
+def broken(request):
+    raise EngineError("out of memory: send a shorter request")
+    yield
+
+from kimi_demo.engine.base import Capabilities
+engine = space.on_lent_gpu(ScriptedEngine(broken, Capabilities("x", "", "cpu", 0, 24_000)))
+try:
+    list(engine.stream(Request((Message("user", (TextPart("hi"),)),))))
+except EngineError as exc:
+    print(exc)
+"""
+
+
+def on_space(program: str) -> str:
+    environ = {**os.environ, "SPACES_ZERO_GPU": "true", "PYTHONPATH": str(STAND_IN)}
+    run = subprocess.run(
+        [sys.executable, "-c", program], cwd=ROOT, env=environ, capture_output=True, text=True
+    )
+    assert run.returncode == 0, run.stderr
+    return run.stdout
+
+
+def test_speech_crosses_from_the_process_with_the_gpu():
+    assert on_space(SPEAK).strip() == "spoken"
+
+
+def test_an_error_in_that_process_is_the_same_error_here():
+    assert "out of memory" in on_space(FAIL)
+
+
+def test_torch_before_spaces_is_refused():
+    with pytest.raises(AssertionError, match="before importing the `spaces` package"):
+        on_space("import torch\nfrom kimi_demo import space")
+
+
+def test_at_home_nothing_changes():
+    engine = object()
+    assert on_lent_gpu(engine) is engine
+    assert adapted(ModelOptions()) == ModelOptions()
+
+
+def test_longer_requests_ask_for_more_and_none_for_too_much():
+    tasks = TaskTable()
+    sound = Audio(np.sin(np.arange(16_000 * 100) / 9).astype(np.float32), 16_000)
+    short, long = (seconds_for(tasks.speech(text)) for text in ("hi.", "word " * 120))
+    heard = seconds_for(tasks.transcription(sound))
+    assert 10 < short < long <= 120
+    assert seconds_for(tasks.transcription(Audio(sound.waveform[:16_000], 16_000))) < heard < long
