@@ -12,14 +12,26 @@ from torch import nn
 from transformers.models.whisper.modeling_whisper import sinusoids
 
 from kimi_demo.checkpoint.layout import CONFIG, Layout
-from kimi_demo.checkpoint.placement import Placement
+from kimi_demo.checkpoint.placement import (
+    OFFLOADED,
+    DeviceMap,
+    Place,
+    Placement,
+    Quantization,
+    as_device,
+    execution_device,
+    main_device,
+    place_of,
+)
+from kimi_demo.checkpoint.quantization import check_quantizable, quantize, scheme
+from kimi_demo.errors import CheckpointError
 from kimi_demo.model.acoustic_encoder import AcousticEncoder
 from kimi_demo.model.config import LanguageModelConfig
 from kimi_demo.model.detokenizer.loading import load_detokenizer
 from kimi_demo.model.detokenizer.streaming import StreamingDetokenizer
-from kimi_demo.model.language_model import LanguageModel
+from kimi_demo.model.language_model import LanguageModel, Places
 from kimi_demo.model.speech_tokenizer import SpeechTokenizer
-from kimi_demo.model.tensors import StoredTensor, fill, stored_in
+from kimi_demo.model.tensors import StoredTensor, fill, require_same_layout, stored_in
 from kimi_demo.model.text_tokenizer import TextTokenizer
 from kimi_demo.model.vocabulary import Vocabulary
 from kimi_demo.tasks import TaskTable
@@ -99,7 +111,11 @@ def load(layout: Layout, placement: Placement) -> Checkpoint:
             layout.acoustic_encoder, placement.acoustic_encoder, placement.dtype
         ),
         language_model=load_language_model(
-            layout.root, config, placement.main_device, placement.dtype
+            layout.root,
+            config,
+            placement.language_model,
+            placement.dtype,
+            placement.quantization,
         ),
         detokenizer=load_detokenizer(
             layout.flow, layout.vocoder, placement.detokenizer, placement.dtype
@@ -108,12 +124,98 @@ def load(layout: Layout, placement: Placement) -> Checkpoint:
 
 
 def load_language_model(
-    folder: Path, config: LanguageModelConfig, device: torch.device, dtype: torch.dtype
+    folder: Path,
+    config: LanguageModelConfig,
+    device: torch.device | DeviceMap,
+    dtype: torch.dtype,
+    quantization: Quantization | None = None,
 ) -> LanguageModel:
-    """The language model from one file or from the shards of an index."""
-    model = LanguageModel.empty(config, device)
-    fill(model, learned_tensors(folder), folder, device, dtype)
-    return model.eval().requires_grad_(False)
+    """The language model from one file or from the shards of an index.
+
+    device: of the whole model, or a map of accelerate's kind. What the map puts on "disk" stays in
+        the checkpoint's own files and is read when it computes.
+    Every layer is quantised as soon as it is read, so that the full-size weights of one layer exist
+    at a time.
+    Raises: CheckpointError, before anything is read, if the files do not fit or it cannot be done.
+    """
+    device_map = device if isinstance(device, Mapping) else {"": str(device)}
+    entry = execution_device(device_map, "model.embed_tokens")
+    model, stored = LanguageModel.empty(config, entry), learned_tensors(folder)
+    require_same_layout(model.state_dict(), stored, folder)
+    _check_quantizable(device_map, dtype, quantization)
+    for name, module in model.named_modules():
+        if list(module.parameters(recurse=False)):
+            _fill_module(module, name, stored, place_of(device_map, name), dtype)
+            kind = scheme(config, quantization, name)
+            if kind:
+                quantize(module, kind)
+    model.eval().requires_grad_(False)
+    if len(device_map) > 1 or "disk" in device_map.values():
+        _spread(model, device_map, stored, dtype)
+    return model
+
+
+def _check_quantizable(
+    device_map: DeviceMap, dtype: torch.dtype, quantization: Quantization | None
+) -> None:
+    if not quantization:
+        return
+    computing = main_device(device_map)
+    check_quantizable(quantization, computing, dtype)
+    if any(place in OFFLOADED and str(place) != computing.type for place in device_map.values()):
+        raise CheckpointError(
+            f"{quantization} layers cannot be offloaded: drop --offload or --quantize"
+        )
+
+
+def _fill_module(
+    module: nn.Module,
+    name: str,
+    stored: Mapping[str, StoredTensor],
+    place: Place,
+    dtype: torch.dtype,
+) -> None:
+    """The module's own tensors, without those of its children; on disk only their kind is noted."""
+    for own, empty in list(module.named_parameters(recurse=False)):
+        if place == "disk":
+            value = torch.empty_like(empty, dtype=dtype)
+        else:
+            value = stored[f"{name}.{own}"].read(as_device(place)).to(dtype)
+        module.register_parameter(own, nn.Parameter(value, requires_grad=False))
+
+
+def _spread(
+    model: LanguageModel,
+    device_map: DeviceMap,
+    stored: Mapping[str, StoredTensor],
+    dtype: torch.dtype,
+) -> None:
+    """Lets accelerate move states to where the next module is, and offloaded weights to and fro."""
+    from accelerate import dispatch_model
+
+    on_disk = {
+        name: {
+            "safetensors_file": str(tensor.file),
+            "weight_name": tensor.name,
+            "dtype": str(dtype).removeprefix("torch."),
+        }
+        for name, tensor in stored.items()
+        if place_of(device_map, name) == "disk"
+    }
+    main = main_device(device_map)
+    accelerator = main.index if main.type == "cuda" else str(main)
+    dispatch_model(model, dict(device_map), accelerator, offload_index=on_disk or None)
+    model.model.places = Places(
+        execution_device(device_map, "model.embed_tokens"),
+        tuple(
+            execution_device(device_map, f"model.{stack}.{index}")
+            for stack, layers in (
+                ("layers", model.model.layers),
+                ("mimo_layers", model.model.mimo_layers),
+            )
+            for index in range(len(layers))
+        ),
+    )
 
 
 def learned_tensors(folder: Path) -> dict[str, StoredTensor]:
@@ -123,26 +225,35 @@ def learned_tensors(folder: Path) -> dict[str, StoredTensor]:
 
 
 def load_speech_tokenizer(folder: Path, device: torch.device) -> SpeechTokenizer:
-    """The half of its encoder that is used, and its codebook; the release's file holds more."""
+    """The half of its encoder that is used, and its codebook."""
     tokenizer = SpeechTokenizer.build(folder)
-    used = tokenizer.encoder.state_dict()
-    stored = {name: tensor for name, tensor in stored_in(folder).items() if name in used}
+    stored = speech_tokenizer_tensors(folder, tokenizer.encoder)
     _fill_encoder(tokenizer.encoder, stored, folder, device, torch.float32)
     return tokenizer
+
+
+def speech_tokenizer_tensors(folder: Path, encoder: nn.Module) -> dict[str, StoredTensor]:
+    """Of the layers that `encoder` has; the release's file holds more."""
+    used = encoder.state_dict()
+    return {name: tensor for name, tensor in stored_in(folder).items() if name in used}
 
 
 def load_acoustic_encoder(
     folder: Path, device: torch.device, dtype: torch.dtype
 ) -> AcousticEncoder:
-    """Whisper's encoder; the decoder in the same file is not read."""
+    """Whisper's encoder."""
     acoustic = AcousticEncoder.build(folder)
-    stored = {
+    _fill_encoder(acoustic.encoder, acoustic_encoder_tensors(folder), folder, device, dtype)
+    return acoustic
+
+
+def acoustic_encoder_tensors(folder: Path) -> dict[str, StoredTensor]:
+    """Those of the encoder; the decoder's in the same file are not read."""
+    return {
         name.removeprefix(_ENCODER_PREFIX): tensor
         for name, tensor in stored_in(folder).items()
         if name.startswith(_ENCODER_PREFIX)
     }
-    _fill_encoder(acoustic.encoder, stored, folder, device, dtype)
-    return acoustic
 
 
 def _fill_encoder(

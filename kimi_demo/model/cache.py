@@ -1,9 +1,12 @@
 """Keys and values of B slots, allocated once; a request owns one slot from prefill to its end.
 
+Each layer's memory lies on the device where that layer computes.
 Axes: L layers, B slots, H key-value heads, S positions, T new positions, E head size.
 """
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
@@ -12,30 +15,30 @@ _BUCKET = 128  # attention reads whole buckets of positions, so that few shapes 
 
 
 class SlotCache:
-    """Fixed memory for the attention of all slots."""
+    """Fixed memory for the attention of all slots. keys, values: (B, H, S, E) of each layer."""
 
     def __init__(
         self,
-        layers: int,
+        devices: Sequence[torch.device],
         slots: int,
         heads: int,
         positions: int,
         head_size: int,
-        device: torch.device | str,
         dtype: torch.dtype,
     ) -> None:
-        shape = (layers, slots, heads, positions, head_size)
-        self.keys = torch.zeros(shape, device=device, dtype=dtype)
-        self.values = torch.zeros(shape, device=device, dtype=dtype)
+        """devices: of each layer."""
+        shape = (slots, heads, positions, head_size)
+        self.keys = tuple(torch.zeros(shape, device=device, dtype=dtype) for device in devices)
+        self.values = tuple(torch.zeros(shape, device=device, dtype=dtype) for device in devices)
 
     @property
     def num_slots(self) -> int:
-        return self.keys.shape[1]
+        return self.keys[0].shape[0]
 
     @property
     def capacity(self) -> int:
         """Positions a slot can hold."""
-        return self.keys.shape[3]
+        return self.keys[0].shape[2]
 
     def view(self, positions: Tensor, extent: int, slot: int | None = None) -> CacheView:
         """Where one forward pass reads and writes.
@@ -43,18 +46,27 @@ class SlotCache:
         positions: (B, T) of the new keys, in one slot (B = 1) or in all of them.
         extent: how many positions attention reads, rounded up to a whole bucket.
         """
-        rows = slice(None) if slot is None else slice(slot, slot + 1)
         rounded = min(self.capacity, -(-extent // _BUCKET) * _BUCKET)
-        return CacheView(self.keys[:, rows], self.values[:, rows], positions, rounded)
+        if slot is None:
+            return CacheView(self.keys, self.values, positions, rounded)
+        keys = [layer[slot : slot + 1] for layer in self.keys]
+        values = [layer[slot : slot + 1] for layer in self.values]
+        return CacheView(keys, values, positions, rounded)
 
 
 class CacheView:
     """What transformers' attention calls: stores new keys, returns all that may be seen."""
 
-    def __init__(self, keys: Tensor, values: Tensor, positions: Tensor, extent: int) -> None:
+    def __init__(
+        self, keys: Sequence[Tensor], values: Sequence[Tensor], positions: Tensor, extent: int
+    ) -> None:
         self._keys, self._values = keys, values
         self._positions = positions
-        self._rows = torch.arange(keys.shape[1], device=keys.device)[:, None]
+        rows = torch.arange(len(positions), device=positions.device)[:, None]
+        self._places = {
+            device: (rows.to(device), positions.to(device))
+            for device in {layer.device for layer in keys}
+        }
         self.extent = extent
 
     def update(
@@ -62,8 +74,9 @@ class CacheView:
     ) -> tuple[Tensor, Tensor]:
         """keys, values: (B, H, T, E) at this view's positions -> (B, H, extent, E) of the layer."""
         stored_keys, stored_values = self._keys[layer], self._values[layer]
-        stored_keys[self._rows, :, self._positions] = keys.transpose(1, 2)
-        stored_values[self._rows, :, self._positions] = values.transpose(1, 2)
+        rows, positions = self._places[stored_keys.device]
+        stored_keys[rows, :, positions] = keys.transpose(1, 2)
+        stored_values[rows, :, positions] = values.transpose(1, 2)
         return stored_keys[:, :, : self.extent], stored_values[:, :, : self.extent]
 
     def visible(self) -> Tensor:

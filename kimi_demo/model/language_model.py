@@ -3,14 +3,16 @@
 Every position carries a text id and an audio id; their embeddings are added. On heard audio the
 continuous features join in. The audio branch leaves the trunk before its last layers; the text
 branch is the rest of the trunk. Layers are transformers' Qwen2 layers; tensor names are the
-published ones.
+published ones. Layers may lie on several devices: see `Places`.
 Axes: B slots, T time, D width, V vocabulary.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import repeat
 
 import torch
 from torch import Tensor, nn
@@ -31,6 +33,17 @@ class Logits:
 
     text: Tensor
     audio: Tensor
+
+
+@dataclass(frozen=True)
+class Places:
+    """Where a model computes that is spread over devices; hooks on its modules move the states.
+
+    entry: device of the embedding, where ids go. layers: of each cached layer.
+    """
+
+    entry: torch.device
+    layers: tuple[torch.device, ...]
 
 
 class Adaptor(nn.Module):
@@ -69,6 +82,7 @@ class Trunk(nn.Module):
         self.mimo_norm = Qwen2RMSNorm(config.hidden_size, config.norm_eps)
         self.rotary = Qwen2RotaryEmbedding(qwen2)
         self.branch_layer = config.branch_layer
+        self.places: Places | None = None  # None: all on one device
 
     def embed(self, text_ids: Tensor, audio_ids: Tensor) -> Tensor:
         """Ids of the same shape (...) -> (..., D)."""
@@ -84,7 +98,7 @@ class Trunk(nn.Module):
             summands of like size keep the size of one. The text part comes after, unscaled.
         """
         audio = self.embed_tokens(audio_ids)
-        adapted = self.vq_adaptor(features.to(audio.dtype))
+        adapted = self.vq_adaptor(features.to(audio.dtype)).to(audio.device)
         audio[heard] = (audio[heard] + adapted) * math.sqrt(2)
         return audio + self.embed_tokens(text_ids)
 
@@ -95,15 +109,33 @@ class Trunk(nn.Module):
 
         visible: (B, 1, T, S) attention mask; None is plain causal attention (training).
         """
-        rotary = self.rotary(x, positions)
+        guides = self._guides(visible, self.rotary(x, positions))
         audio = x
         for index, layer in enumerate(self.layers):
-            x = layer(x, visible, past_key_values=cache, position_embeddings=rotary)
+            mask, rotary = next(guides)
+            x = layer(x, mask, past_key_values=cache, position_embeddings=rotary)
             if index == self.branch_layer:
                 audio = x
         for layer in self.mimo_layers:
-            audio = layer(audio, visible, past_key_values=cache, position_embeddings=rotary)
+            mask, rotary = next(guides)
+            audio = layer(audio, mask, past_key_values=cache, position_embeddings=rotary)
         return self.norm(x), self.mimo_norm(audio)
+
+    def _guides(
+        self, visible: Tensor | None, rotary: tuple[Tensor, Tensor]
+    ) -> Iterator[tuple[Tensor | None, tuple[Tensor, Tensor]]]:
+        """Mask and rotary tables for each layer in turn, moved once to each device."""
+        if self.places is None:
+            return repeat((visible, rotary))
+        devices = self.places.layers
+        moved = {
+            device: (
+                None if visible is None else visible.to(device),
+                (rotary[0].to(device), rotary[1].to(device)),
+            )
+            for device in dict.fromkeys(devices)
+        }
+        return iter([moved[device] for device in devices])
 
 
 class LanguageModel(nn.Module):
@@ -128,18 +160,19 @@ class LanguageModel(nn.Module):
 
     @property
     def device(self) -> torch.device:
-        return self.lm_head.weight.device
+        """Where ids go; logits lie where their head computes."""
+        places = self.model.places
+        return places.entry if places else self.lm_head.weight.device
 
     def new_cache(self, slots: int, positions: int | None = None) -> SlotCache:
         """Memory for `slots` requests of at most `positions` (the model's limit if None)."""
-        config = self.config
+        config, places = self.config, self.model.places
         return SlotCache(
-            config.num_cached_layers,
+            places.layers if places else (self.device,) * config.num_cached_layers,
             slots,
             config.num_kv_heads,
             positions or config.max_positions,
             config.head_size,
-            self.device,
             self.lm_head.weight.dtype,
         )
 

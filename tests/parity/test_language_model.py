@@ -63,10 +63,10 @@ def test_prefill_and_decode_logits(model, cases, read_json):
         torch.testing.assert_close(logits.text[0], case["prefill_text_logits"], **LOGIT_TOLERANCE)
         torch.testing.assert_close(logits.audio[0], case["prefill_audio_logits"], **LOGIT_TOLERANCE)
         torch.testing.assert_close(
-            cache.keys[0, 0, :, :length], case["prefill_k0"], **LOGIT_TOLERANCE
+            cache.keys[0][0, :, :length], case["prefill_k0"], **LOGIT_TOLERANCE
         )
         torch.testing.assert_close(
-            cache.values[0, 0, :, :length], case["prefill_v0"], **LOGIT_TOLERANCE
+            cache.values[0][0, :, :length], case["prefill_v0"], **LOGIT_TOLERANCE
         )
         check_decode(model, cache, case, length)
 

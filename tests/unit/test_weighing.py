@@ -69,8 +69,8 @@ def test_it_equals_one_whole_pass_for_each_answer(model, answers, slot):
 
 def test_what_the_slot_held_before_does_not_matter(model):
     used, new = model.new_cache(slots=1), model.new_cache(slots=1)
-    used.keys.normal_()
-    used.values.normal_()
+    for layer in (*used.keys, *used.values):
+        layer.normal_()
     weights = [weigh(model, prompt_with(), ANSWERS, BLANK, cache) for cache in (used, new)]
     assert weights[0] == pytest.approx(weights[1], abs=1e-6)
 

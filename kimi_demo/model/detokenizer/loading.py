@@ -6,12 +6,13 @@ from pathlib import Path
 
 import torch
 
+from kimi_demo.errors import CheckpointError
 from kimi_demo.model.detokenizer.config import FlowConfig, StreamingConfig
 from kimi_demo.model.detokenizer.flow import FlowTransformer
 from kimi_demo.model.detokenizer.streaming import StreamingDetokenizer
 from kimi_demo.model.detokenizer.vocoder import Vocoder
 from kimi_demo.model.detokenizer.vocoder_config import VocoderConfig
-from kimi_demo.model.tensors import fill, stored_in
+from kimi_demo.model.tensors import StoredTensor, fill, stored_in
 
 FLOW_PREFIX = "speech_model."
 VOCODER_PREFIX = "generator."
@@ -32,10 +33,14 @@ def load_flow(
     Raises: CheckpointError if a file is missing or does not fit its configuration.
     """
     flow, directory = empty_flow(directory), Path(directory)
-    stored = stored_in(directory, FLOW_PREFIX)
-    used = {name: tensor for name, tensor in stored.items() if name not in _UNUSED}
-    fill(flow, used, directory, device, dtype)
+    fill(flow, flow_tensors(directory), directory, device, dtype)
     return flow.eval().requires_grad_(False)
+
+
+def flow_tensors(directory: Path) -> dict[str, StoredTensor]:
+    """Those that the transformer has, by their names in it."""
+    stored = stored_in(directory, FLOW_PREFIX)
+    return {name: tensor for name, tensor in stored.items() if name not in _UNUSED}
 
 
 def load_vocoder(
@@ -47,7 +52,10 @@ def load_vocoder(
     """
     vocoder = Vocoder(VocoderConfig.from_json(Path(directory) / "config.json"))
     stored = stored_in(Path(directory), VOCODER_PREFIX)
-    vocoder.load_published({name: tensor.read() for name, tensor in stored.items()})
+    try:
+        vocoder.load_published({name: tensor.read() for name, tensor in stored.items()})
+    except CheckpointError as exc:
+        raise CheckpointError(f"{Path(directory).name}: {exc}") from exc
     return vocoder.to(device, dtype).eval().requires_grad_(False)
 
 

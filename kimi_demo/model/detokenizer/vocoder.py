@@ -175,12 +175,13 @@ def _published_name(name: str) -> str:
 
 
 def _require_same_layout(own: Mapping[str, Tensor], given: Mapping[str, Tensor]) -> None:
-    problems = [f"{name} is missing" for name in sorted(own.keys() - given.keys())]
-    problems += [f"{name} is not part of it" for name in sorted(given.keys() - own.keys())]
+    problems = [f"the tensor {name} is missing" for name in own if name not in given]
+    problems += [f"the tensor {name} is not part of it" for name in given if name not in own]
     problems += [
-        f"{name} has shape {tuple(given[name].shape)} instead of {tuple(tensor.shape)}"
+        f"the tensor {name} has shape {list(given[name].shape)} instead of {list(tensor.shape)}"
         for name, tensor in own.items()
         if name in given and given[name].shape != tensor.shape
     ]
     if problems:
-        raise CheckpointError("The checkpoint does not fit the vocoder: " + "; ".join(problems))
+        more = f" ({len(problems) - 1} more do not fit)" if problems[1:] else ""
+        raise CheckpointError(f"the weights do not fit the vocoder: {problems[0]}{more}")
