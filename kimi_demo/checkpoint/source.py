@@ -2,23 +2,61 @@
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Callable
 from pathlib import Path
 
+from kimi_demo.checkpoint import hub
 from kimi_demo.checkpoint.layout import CONFIG, Layout
 from kimi_demo.errors import CheckpointError
 
 EMBEDDED = "nano"
 EMBEDDED_FOLDER = Path(__file__).parents[1] / "nano" / "weights"
+_log = logging.getLogger(__name__).warning  # seen where no log has been set up, too
+_BASE = "kimi-audio-7b"  # "-Instruct" is what makes it answer
 
 
-def find(model: str) -> Layout:
-    """The files of `nano` or of a local checkpoint.
+def find(model: str, revision: str | None = None, report: Callable[[str], None] = _log) -> Layout:
+    """The files of `nano`, of a local checkpoint or of one on the hub, `owner/name`.
 
+    revision: of a hub id; None takes the pinned one. report: hears of downloads and doubts.
     Raises: CheckpointError if there is no such checkpoint, or files of it are missing.
     """
-    folder = EMBEDDED_FOLDER if model == EMBEDDED else Path(model)
-    if not (folder / CONFIG).is_file():
+    folder, on_hub = _folder(model), is_on_hub(model)
+    if not on_hub and not (folder / CONFIG).is_file():
         raise CheckpointError(
             f"there is no checkpoint {model!r}: use nano, or a folder with a config.json"
         )
-    return Layout.of(folder)
+    if not on_hub and revision:
+        raise CheckpointError(f"{model} is a folder and has no revisions: leave the revision out")
+    _warn_of_base(model if on_hub else folder.resolve().name, report)
+    return hub.download(model, revision, report) if on_hub else Layout.of(folder)
+
+
+def described(
+    model: str, revision: str | None = None, report: Callable[[str], None] = _log
+) -> Layout:
+    """As `find`, but of the hub's files only the configurations are sure to be there."""
+    if is_on_hub(model):
+        return hub.described(model, revision, report)
+    return find(model, revision, report)
+
+
+def pending(model: str, revision: str | None = None) -> list[hub.Download]:
+    """What `find` would have to fetch first. Raises: CheckpointError as `find`."""
+    return hub.pending(model, revision) if is_on_hub(model) else []
+
+
+def is_on_hub(model: str) -> bool:
+    """Whether a name is that of a repository, and not of a folder."""
+    return not _folder(model).exists() and hub.is_hub_id(model)
+
+
+def _folder(model: str) -> Path:
+    return EMBEDDED_FOLDER if model == EMBEDDED else Path(model)
+
+
+def _warn_of_base(name: str, report: Callable[[str], None]) -> None:
+    plain = name.lower()
+    if _BASE in plain and "instruct" not in plain:
+        report(f"{name} is a base checkpoint, which cannot chat: use {hub.RELEASE}")
