@@ -28,11 +28,13 @@ class ChoiceTask:
 
     lettered: the options are listed in the prompt and answered by letter, as published; otherwise
     the bare question is asked and each option is weighed in its own words.
+    in_line: lettered options stand in one line behind the question, and that is all.
     """
 
     question: str
     options: tuple[str, ...]
     lettered: bool = True
+    in_line: bool = False
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "options", tuple(self.options))
@@ -40,21 +42,26 @@ class ChoiceTask:
     def with_own(self, question: str = "", options: Sequence[str] = ()) -> ChoiceTask:
         """The same kind of task with a visitor's words where there are any.
 
-        Raises: InputError unless there are at least 2 different options, and not too many.
+        Raises: InputError without a question, and unless there are at least 2 different options,
+        and not too many.
         """
         chosen = tuple(dict.fromkeys(o.strip() for o in options if o.strip())) or self.options
         most = len(ascii_uppercase) if self.lettered else MAX_OPTIONS
         if not 2 <= len(chosen) <= most:
             raise InputError(f"give between 2 and {most} different options, separated by commas")
         asked = question.strip() or self.question
+        if not asked:
+            raise InputError("there is no question yet: say what is to be decided")
         return dataclasses.replace(self, question=asked, options=chosen)
 
     def prompt(self) -> str:
         """What the model reads before the sound."""
         if not self.lettered:
             return self.question
-        listed = "\n".join(f"({letter}) {option}" for letter, option in self._lettered())
-        return f"{self.question}\nOptions:\n{listed}{_ANSWER_BY_LETTER}"
+        listed = [f"({letter}) {option}" for letter, option in self._lettered()]
+        if self.in_line:
+            return "\n".join((self.question, " ".join(listed)))
+        return "\n".join((self.question, "Options:", *listed)) + _ANSWER_BY_LETTER
 
     def weighed(self) -> tuple[Option, ...]:
         """The options with what the model would write for each."""
@@ -89,4 +96,5 @@ PUBLISHED: dict[str, ChoiceTask] = {
         "bus, cafe, car, crowdedindoor, elevator, kitchen, park, residentialarea, restaurant, "
         "restroom, street, subway, subwaystation",
     ),
+    "mmau": ChoiceTask("", (), in_line=True),  # each of its questions brings its own options
 }

@@ -12,7 +12,8 @@ import numpy as np
 
 from kimi_demo.errors import EngineError
 
-FinishReason = Literal["stop", "length"]
+# "stop": the model ended its answer. "length": the limit did. "loop": it only repeated itself.
+FinishReason = Literal["stop", "length", "loop"]
 
 
 @dataclass(frozen=True)
@@ -27,6 +28,14 @@ class TextDelta:
     """More of the answer's text; never half a character."""
 
     text: str
+
+
+@dataclass(frozen=True)
+class StartedOver:
+    """The text so far is void: the question was put once more and its answer follows.
+
+    Engines never send it; it comes from the service that asks again.
+    """
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,7 +80,7 @@ class Finished:
     audio_codes: tuple[int, ...] = ()
 
 
-Event = Started | TextDelta | AudioDelta | Weighed | Finished
+Event = Started | TextDelta | StartedOver | AudioDelta | Weighed | Finished
 
 
 @dataclass(frozen=True, eq=False)
@@ -102,6 +111,8 @@ def collect(events: Iterable[Event]) -> Answer:
         match event:
             case TextDelta():
                 text.append(event.text)
+            case StartedOver():
+                text.clear()
             case AudioDelta():
                 pieces.append(event.waveform)
                 sample_rate = event.sample_rate

@@ -13,9 +13,14 @@ OutputType = Literal["text", "both"]
 
 @dataclass(frozen=True)
 class TextPart:
-    """Written words."""
+    """Written words.
+
+    asks_for_answer: where they end a user's turn, they are followed by the mark that follows
+    sounds and asks for the kind of answer.
+    """
 
     text: str
+    asks_for_answer: bool = False
 
 
 @dataclass(frozen=True)

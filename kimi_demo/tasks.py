@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from kimi_demo.audio import Audio, check_heard
 from kimi_demo.choices import PUBLISHED, ChoiceTask
-from kimi_demo.errors import InputError
+from kimi_demo.errors import CheckpointError, InputError
 from kimi_demo.messages import (
     AudioPart,
     Message,
@@ -27,6 +29,58 @@ from kimi_demo.messages import (
 from kimi_demo.text import NORMALIZERS
 
 ANY_LANGUAGE = ""
+
+# How the evaluation kit of the release draws text, behind all published scores; the rest of its
+# sampling is the default. Repeating itself is what this makes less likely.
+EVALUATION_SAMPLING = Sampling(
+    text=StreamSampling(repetition_penalty=1.1, repetition_window_tokens=16)
+)
+
+
+@dataclass(frozen=True)
+class SpeechPrompt:
+    """How a text is put that is to be read aloud: the words before and after it.
+
+    asks_for_answer: the mark that asks for speech follows, as it follows a sound.
+    """
+
+    before: str
+    after: str = ""
+    asks_for_answer: bool = False
+
+    def around(self, text: str) -> TextPart:
+        """The text as it is sent."""
+        return TextPart(self.before + text + self.after, self.asks_for_answer)
+
+
+# The release has no prompt of its own for this; both are in public use. "say" drew speech of a
+# poor kind from the model where the mark was missing.
+PUBLISHED_SPEECH = {
+    "read": SpeechPrompt(
+        "Read the following text aloud exactly as written, without adding other words:\n"
+    ),
+    "say": SpeechPrompt('Please say the following in audio: "', '"', asks_for_answer=True),
+}
+
+# Wordings behind published scores, by test set.
+PUBLISHED_WORDINGS = {
+    "librispeech": "Please transcribe the spoken content into written text.",
+    "aishell": "请把这段语音转录成文本。",  # AISHELL-1, AISHELL-2 and WenetSpeech
+    "fleurs-zh": "请将这段语音转写成文字。",
+    "fleurs-en": "Please transcribe this audio.",
+}
+
+
+@dataclass(frozen=True)
+class TextLimit:
+    """The most that is written about a sound: so many ids for each second of it, and some more."""
+
+    ids_per_s: float
+    extra_ids: int
+
+    def of(self, sound: Audio) -> int:
+        """Ids of text, at most."""
+        return math.ceil(self.ids_per_s * sound.duration_s) + self.extra_ids
 
 
 @dataclass(frozen=True)
@@ -46,8 +100,10 @@ class Memory:
 class TaskTable:
     """Prompts, limits and sampling of one checkpoint.
 
-    speech_prompt: precedes the text that is to be read aloud.
+    speech_prompts: how a text is put that is to be read aloud, by name.
+    speech_prompt: the one that is used, by its name; or words of its own that precede the text.
     transcription_prompts, caption_prompts: language code to instruction; "" serves any other.
+    wordings: other instructions for transcription, by name, to repeat published measurements.
     choices: closed questions by name: emotion, sound, scene ...
     text_normalizer: name in `kimi_demo.text.NORMALIZERS`, applied to what is to be spoken or
     answered.
@@ -57,11 +113,17 @@ class TaskTable:
     memory: of a conversation.
     reply_outputs: how a question can be answered; a checkpoint that has only learned to speak its
     answers cannot be asked for text alone.
+    transcript_limit, answer_limit: where writing about a sound ends. Nobody speaks more than 8 to
+    10 ids a second, so a transcript that goes on has lost the sound; an answer to a question may
+    be long whatever the sound is.
+    evaluation_sampling: of published measurements, and of the second try where an answer about a
+    sound went on and on.
     """
 
-    speech_prompt: str = (
-        "Read the following text aloud exactly as written, without adding other words:\n"
+    speech_prompts: Mapping[str, SpeechPrompt] = field(
+        default_factory=lambda: dict(PUBLISHED_SPEECH)
     )
+    speech_prompt: str = "read"
     transcription_prompts: Mapping[str, str] = field(
         default_factory=lambda: {
             "zh": "请将音频内容转换为文字。",
@@ -69,6 +131,7 @@ class TaskTable:
             ANY_LANGUAGE: "Please transcribe the following audio:",
         }
     )
+    wordings: Mapping[str, str] = field(default_factory=lambda: dict(PUBLISHED_WORDINGS))
     caption_prompts: Mapping[str, str] = field(
         default_factory=lambda: {
             "zh": "请描述这段音频中的声音。",
@@ -85,30 +148,41 @@ class TaskTable:
     speech_sampling: Sampling = Sampling()
     chat_sampling: Sampling = Sampling()
     listening_sampling: Sampling = Sampling()
+    evaluation_sampling: Sampling = EVALUATION_SAMPLING
+    transcript_limit: TextLimit = TextLimit(ids_per_s=10.0, extra_ids=32)
+    answer_limit: TextLimit = TextLimit(ids_per_s=10.0, extra_ids=512)
 
     @classmethod
     def load(cls, path: Path) -> TaskTable:
-        """Reads tasks.json; absent keys keep the published values."""
-        values = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
-        for name in ("speech_sampling", "chat_sampling", "listening_sampling"):
-            if name in values:
-                streams = values[name]
-                values[name] = Sampling(**{k: StreamSampling(**v) for k, v in streams.items()})
-        if "choices" in values:
-            values["choices"] = {k: ChoiceTask(**v) for k, v in values["choices"].items()}
-        if "memory" in values:
-            values["memory"] = Memory(**values["memory"])
-        if "reply_outputs" in values:
-            values["reply_outputs"] = tuple(values["reply_outputs"])
-        return cls(**values)
+        """Reads tasks.json; absent keys keep the published values.
 
-    def speech(self, text: str, sampling: Sampling | None = None, seed: int = 0) -> Request:
-        """Text to speech.
-
-        Raises: InputError if the text is empty, too long or has nothing that can be spoken.
+        Raises: CheckpointError if the file says what no table has.
         """
-        message = Message("user", (TextPart(self.speech_prompt + self.readable(text)),))
+        if not path.exists():
+            return cls()
+        try:
+            values = json.loads(path.read_text(encoding="utf-8"))
+            return cls(**{name: _READ.get(name, _as_is)(value) for name, value in values.items()})
+        except (OSError, ValueError, TypeError, AttributeError) as exc:
+            raise CheckpointError(f"{path.name} is broken: {exc}") from exc
+
+    def speech(
+        self, text: str, sampling: Sampling | None = None, seed: int = 0, prompt: str = ""
+    ) -> Request:
+        """Text to speech. prompt: one of `speech_prompts`; empty takes the usual one.
+
+        Raises: InputError if the text is empty, too long or has nothing that can be spoken, or for
+        an unknown prompt.
+        """
+        message = Message("user", (self.aloud(self.readable(text), prompt),))
         return Request((message,), "both", sampling or self.speech_sampling, seed)
+
+    def aloud(self, spoken: str, prompt: str = "") -> TextPart:
+        """Readable text as the model is asked to read it. Raises: InputError, unknown prompt."""
+        if prompt and prompt not in self.speech_prompts:
+            raise _unknown("way to ask for speech", prompt, self.speech_prompts)
+        own_words = SpeechPrompt(self.speech_prompt)
+        return self.speech_prompts.get(prompt or self.speech_prompt, own_words).around(spoken)
 
     def chat(
         self,
@@ -133,17 +207,30 @@ class TaskTable:
         messages = (*history, Message("user", (part,)))
         return Request(messages, output, sampling or self.chat_sampling, seed)
 
-    def transcription(self, audio: Audio, language: str = "", seed: int = 0) -> Request:
-        """Speech to text. Raises: AudioError if the sound cannot be listened to."""
-        return self._about(audio, _in(self.transcription_prompts, language), seed)
+    def transcription(
+        self, audio: Audio, language: str = "", seed: int = 0, wording: str = ""
+    ) -> Request:
+        """Speech to text. wording: one of `wordings`, with the sampling of measurements.
+
+        Raises: AudioError if the sound cannot be listened to; InputError for an unknown wording.
+        """
+        if wording and wording not in self.wordings:
+            raise _unknown("wording", wording, self.wordings)
+        prompt = self.wordings.get(wording) or _in(self.transcription_prompts, language)
+        sampling = self.evaluation_sampling if wording else self.listening_sampling
+        return self._about(audio, prompt, seed, self.transcript_limit, sampling)
 
     def caption(self, audio: Audio, language: str = "", seed: int = 0) -> Request:
         """A sentence about the sound. Raises: AudioError if it cannot be listened to."""
-        return self._about(audio, _in(self.caption_prompts, language), seed)
+        return self._about(audio, _in(self.caption_prompts, language), seed, self.answer_limit)
 
     def ask(self, audio: Audio, question: str, seed: int = 0) -> Request:
         """Any question about the sound. Raises: InputError, AudioError."""
-        return self._about(audio, self.readable(question), seed)
+        return self._about(audio, self.readable(question), seed, self.answer_limit)
+
+    def again(self, request: Request) -> Request:
+        """The same question about a sound, put so that the answer repeats itself less."""
+        return dataclasses.replace(request, sampling=self.evaluation_sampling)
 
     def choose(
         self, audio: Audio, task: str, options: Sequence[str] = (), question: str = ""
@@ -153,16 +240,23 @@ class TaskTable:
         Raises: InputError for an unknown task or unusable options; AudioError.
         """
         if task not in self.choices:
-            known = ", ".join(self.choices)
-            raise InputError(f"there is no task {task!r}: choose one of {known}")
+            raise _unknown("task", task, self.choices)
         choice = self.choices[task].with_own(question, options)
-        request = self._about(audio, choice.prompt(), 0)
+        request = self._about(audio, choice.prompt(), 0, self.answer_limit)
         return dataclasses.replace(request, options=choice.weighed())
 
-    def _about(self, audio: Audio, prompt: str, seed: int) -> Request:
+    def _about(
+        self,
+        audio: Audio,
+        prompt: str,
+        seed: int,
+        limit: TextLimit,
+        sampling: Sampling | None = None,
+    ) -> Request:
         heard = check_heard(audio, self.max_audio_s)
         message = Message("user", (TextPart(prompt), AudioPart(heard)))
-        return Request((message,), "text", self.listening_sampling, seed)
+        sampling = sampling or self.listening_sampling
+        return Request((message,), "text", sampling, seed, limit.of(heard))
 
     def readable(self, text: str) -> str:
         """The text as this checkpoint reads it.
@@ -191,3 +285,36 @@ class TaskTable:
 
 def _in(prompts: Mapping[str, str], language: str) -> str:
     return prompts.get(language) or prompts[ANY_LANGUAGE]
+
+
+def _unknown(what: str, name: str, known: Mapping[str, object]) -> InputError:
+    if not known:
+        return InputError(f"there is no {what} {name!r}: this model knows only its own")
+    return InputError(f"there is no {what} {name!r}: choose one of {', '.join(known)}")
+
+
+def _as_is(value: Any) -> Any:
+    return value
+
+
+def _sampling(streams: Mapping[str, Any]) -> Sampling:
+    return Sampling(**{name: StreamSampling(**values) for name, values in streams.items()})
+
+
+def _named(kind: Callable[..., Any]) -> Callable[[Mapping[str, Any]], dict[str, Any]]:
+    return lambda values: {name: kind(**fields) for name, fields in values.items()}
+
+
+# How the values of a file become those of a table, where they are not the same.
+_READ: dict[str, Callable[[Any], Any]] = {
+    "speech_prompts": _named(SpeechPrompt),
+    "choices": _named(ChoiceTask),
+    "memory": lambda values: Memory(**values),
+    "reply_outputs": tuple,
+    "speech_sampling": _sampling,
+    "chat_sampling": _sampling,
+    "listening_sampling": _sampling,
+    "evaluation_sampling": _sampling,
+    "transcript_limit": lambda values: TextLimit(**values),
+    "answer_limit": lambda values: TextLimit(**values),
+}

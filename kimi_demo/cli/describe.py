@@ -17,6 +17,7 @@ from kimi_demo.cli.common import (
 from kimi_demo.errors import InputError
 from kimi_demo.events import Answer, collect
 from kimi_demo.messages import Request
+from kimi_demo.services import retrying
 from kimi_demo.tasks import TaskTable
 
 CAPTION, ASK = "caption", "ask"
@@ -47,7 +48,7 @@ def run(args: argparse.Namespace) -> int:
     sound = audio.read(args.file)
     with opened_engine(args) as engine:
         request = _request(engine.capabilities.tasks, sound, args)
-        answer = collect(engine.stream(request))
+        answer = collect(retrying.stream(engine, request))
         chances = _chances(request, answer)
         if args.json:
             timings = answer.finished.timings

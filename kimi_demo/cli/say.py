@@ -19,6 +19,7 @@ from kimi_demo.cli.common import (
 from kimi_demo.engine.base import Engine
 from kimi_demo.errors import InputError
 from kimi_demo.events import Answer, collect
+from kimi_demo.services.checking import Checked, error_rate
 from kimi_demo.services.languages import DETECT
 from kimi_demo.services.reading import read_aloud
 
@@ -32,6 +33,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-o", "--out", type=Path, required=True, help=where)
     parser.add_argument("--language", choices=(DETECT, "en", "zh"), default=DETECT, help="of TEXT")
     parser.add_argument("--seed", type=int, default=0, help="the same seed gives the same sound")
+    check = "listen to the speech, and speak once more what cannot be understood"
+    parser.add_argument("--check", action="store_true", help=check)
+    prompt = "another way to ask for speech: read, say"
+    parser.add_argument("--prompt", default="", metavar="NAME", help=prompt)
     add_engine_arguments(parser)
     add_json_argument(parser)
 
@@ -68,14 +73,24 @@ def _lines(source: Path, folder: Path) -> list[tuple[str, Path]]:
 
 
 def _say(engine: Engine, text: str, path: Path, args: argparse.Namespace) -> None:
-    answer = collect(read_aloud(engine, text, seed=args.seed, language=args.language))
+    events = list(
+        read_aloud(
+            engine,
+            text,
+            seed=args.seed,
+            language=args.language,
+            prompt=args.prompt,
+            check=args.check,
+        )
+    )
+    answer, checks = collect(events), [event for event in events if isinstance(event, Checked)]
     if not answer.waveform.any():
         raise InputError("the model was silent: try another seed or other words")
     write_file(path, Audio(answer.waveform, answer.sample_rate).wav())
     if args.json:
-        print_json(_result(engine, text, path, answer, args.seed))
+        print_json(_result(engine, text, path, answer, args.seed) | _check_facts(checks))
     else:
-        print(_sentence(path, answer), flush=True)
+        print(_sentence(path, answer) + _check_words(checks), flush=True)
 
 
 def _result(engine: Engine, text: str, path: Path, answer: Answer, seed: int) -> dict[str, object]:
@@ -100,3 +115,18 @@ def _sentence(path: Path, answer: Answer) -> str:
         f"{path}: {timings.audio_s:.2f} s of sound, the first after {timings.first_audio_s:.2f} s, "
         f"real-time factor {timings.rtf:.2f}"
     )
+
+
+def _check_facts(checks: list[Checked]) -> dict[str, object]:
+    """For programs; nothing if nobody listened."""
+    if not checks:
+        return {}
+    return {
+        "error_rate": rounded(error_rate(checks)),
+        "spoken_again": sum(check.tries > 1 for check in checks),
+        "heard": " ".join(check.heard for check in checks),
+    }
+
+
+def _check_words(checks: list[Checked]) -> str:
+    return f", {error_rate(checks):.0%} of it misheard" if checks else ""

@@ -32,6 +32,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--language", choices=(DETECT, "en", "zh"), default=DETECT, help="if it is known"
     )
+    wording = "a published instruction, as in measurements: librispeech, aishell ..."
+    parser.add_argument("--wording", default="", metavar="NAME", help=wording)
     shape = parser.add_mutually_exclusive_group()
     shape.add_argument("--format", choices=tuple(FORMATS), help="a file of this kind, with times")
     add_json_argument(shape)
@@ -64,7 +66,7 @@ def run(args: argparse.Namespace) -> int:
 
 def _transcribe(engine: Engine, path: str, args: argparse.Namespace) -> None:
     sound = audio.read(path).resampled(INPUT_SAMPLE_RATE)
-    events = transcribing.transcribe(engine, sound, args.language)
+    events = transcribing.transcribe(engine, sound, args.language, wording=args.wording)
     transcript, finished = transcribing.transcript_of(events)
     if args.json:
         print_json(_result(engine, path, sound.duration_s, transcript, finished))

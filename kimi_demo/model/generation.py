@@ -17,6 +17,7 @@ from kimi_demo.events import FinishReason
 from kimi_demo.messages import OutputType, Sampling
 from kimi_demo.model.cache import SlotCache
 from kimi_demo.model.language_model import LanguageModel
+from kimi_demo.model.looping import LoopDetector
 from kimi_demo.model.prompt import PromptStreams
 from kimi_demo.model.sampling import Sampler
 from kimi_demo.model.vocabulary import Vocabulary
@@ -27,20 +28,23 @@ TEXT_POSITIONS = 7500
 
 @dataclass(frozen=True)
 class GenerationRules:
-    """Faults of the reference that parity asks for by name.
+    """Where answers differ from those of the reference; parity asks for its ways by name.
 
     history_tokens: the penalty and the returned text see only so many first ids of the answer.
     speech_ignores_request: the caller's max_new_tokens does not count for spoken answers.
     allow_no_budget: a prompt that fills the limit yields an empty answer instead of an error.
+    stop_loops: a written answer that only repeats itself ends; while the model speaks, the same
+    text id may rightly stand for many steps.
     """
 
     history_tokens: int | None = None
     speech_ignores_request: bool = False
     allow_no_budget: bool = False
+    stop_loops: bool = True
 
     @classmethod
     def reference(cls) -> GenerationRules:
-        return cls(history_tokens=4096, speech_ignores_request=True, allow_no_budget=True)
+        return cls(4096, speech_ignores_request=True, allow_no_budget=True, stop_loops=False)
 
 
 def step_budget(
@@ -55,8 +59,9 @@ def step_budget(
     capacity: positions of a cache slot, if smaller than the published limits.
     Raises: PromptError if the prompt leaves no room.
     """
-    limit = SPEECH_POSITIONS if output == "both" else TEXT_POSITIONS
-    room = min(limit, capacity or limit) - prompt_length
+    published = SPEECH_POSITIONS if output == "both" else TEXT_POSITIONS
+    limit = published if capacity is None else min(published, capacity)
+    room = limit - prompt_length
     if room <= 0 and not rules.allow_no_budget:
         raise PromptError(
             f"the conversation fills {prompt_length} of {limit} positions: start a new one or send "
@@ -106,6 +111,7 @@ class Turn:
         self._text: list[int] = []
         self._audio: list[int] = []
         self._text_ended = False
+        self._loops = LoopDetector() if output == "text" and rules.stop_loops else None
         self.finish_reason: FinishReason | None = None if max_steps else "length"
 
     @property
@@ -121,7 +127,7 @@ class Turn:
         fed_audio = drawn_audio if is_speech else self._ids.text_blank
         self._text.append(fed_text)
         self._audio.append(fed_audio)
-        self._end_if_due(fed_audio)
+        self._end_if_due(fed_text, fed_audio)
         return Step(fed_text, fed_audio, drawn_text, drawn_audio, is_text, is_speech)
 
     def _known(self, ids: list[int]) -> list[int]:
@@ -140,13 +146,15 @@ class Turn:
         limit = self._rules.history_tokens
         return drawn, limit is None or self.steps < limit
 
-    def _end_if_due(self, fed_audio: int) -> None:
+    def _end_if_due(self, fed_text: int, fed_audio: int) -> None:
         if self._output == "text":
             ended = self._text_ended
         else:
             ended = fed_audio in (self._ids.msg_end, self._ids.media_end)
         if ended:
             self.finish_reason = "stop"
+        elif self._loops and self._loops.push(fed_text):
+            self.finish_reason = "loop"
         elif self.steps >= self._max_steps:
             self.finish_reason = "length"
 

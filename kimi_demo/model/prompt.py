@@ -2,7 +2,8 @@
 
 A user's text stands in the text stream over blanks, a user's sound in the audio stream between
 begin and end marks, an earlier spoken answer in both at once. Turns are opened by a role mark and
-closed by msg_end; a turn that ends with a sound says which kind of answer it wants.
+closed by msg_end; a turn that ends with a sound says which kind of answer it wants, and so does one
+that ends with a text which asks for it.
 Axes: T positions, N heard positions, F adaptor input.
 """
 
@@ -145,7 +146,7 @@ class PromptBuilder:
         self._mark(streams, starts[role])
         for part in parts:
             self._write_part(streams, role, part)
-        if parts and isinstance(parts[-1], AudioPart):
+        if parts and _asks_for_answer(parts[-1]):
             wish = self._ids.speech_ct if output == "text" else self._ids.speech_ctd
             self._mark(streams, wish)
         self._mark(streams, self._ids.msg_end)
@@ -190,3 +191,8 @@ class PromptBuilder:
     def _mark(self, streams: PromptStreams, control_id: int) -> None:
         """A control token stands in the audio stream over a blank."""
         streams.append(self._ids.text_blank, control_id)
+
+
+def _asks_for_answer(last: Part) -> bool:
+    """Whether the part that ends a turn is followed by the mark for the kind of answer."""
+    return isinstance(last, AudioPart) or (isinstance(last, TextPart) and last.asks_for_answer)

@@ -15,7 +15,7 @@ from kimi_demo.model.config import LanguageModelConfig
 from kimi_demo.model.detokenizer.vocoder_config import VocoderConfig
 from kimi_demo.nano.scenes import EVENT_CLASSES, SCENES
 from kimi_demo.nano.speech_sounds import EMOTIONS
-from kimi_demo.tasks import Memory, TaskTable
+from kimi_demo.tasks import Memory, TaskTable, TextLimit
 
 # The voices that the checkpoint speaks with, by language.
 OUTPUT_VOICES = {"en": "slt", "zh": "mandarin"}
@@ -133,8 +133,10 @@ def task_table() -> TaskTable:
     """Short prompts: every word of a prompt costs this small model a step of training."""
     greedy = Sampling(StreamSampling(), StreamSampling())
     return TaskTable(
+        speech_prompts={},
         speech_prompt="say: ",
         transcription_prompts={"": "transcribe:"},
+        wordings={},
         caption_prompts={"": "describe:"},
         choices={
             "emotion": ChoiceTask("which emotion?", EMOTIONS, lettered=False),
@@ -150,6 +152,9 @@ def task_table() -> TaskTable:
         speech_sampling=greedy,
         chat_sampling=greedy,
         listening_sampling=greedy,
+        # Phones and letters of the fastest voice of the corpus are 35 ids a second.
+        transcript_limit=TextLimit(ids_per_s=40.0, extra_ids=32),
+        answer_limit=TextLimit(ids_per_s=0.0, extra_ids=96),  # three times the longest it learned
     )
 
 

@@ -14,6 +14,8 @@ from kimi_demo.engine.base import Engine
 from kimi_demo.errors import InputError
 from kimi_demo.events import AudioDelta, Event, TextDelta
 from kimi_demo.messages import Request, Sampling
+from kimi_demo.services import checking
+from kimi_demo.services.checking import Checked
 from kimi_demo.services.languages import chosen_language, joint, named
 from kimi_demo.services.relay import Totals, relayed
 from kimi_demo.text import language_of
@@ -45,7 +47,7 @@ class SentenceStarted:
     text: str
 
 
-ReadingEvent = Event | SentenceStarted
+ReadingEvent = Event | SentenceStarted | Checked
 
 
 def read_aloud(
@@ -54,12 +56,16 @@ def read_aloud(
     sampling: Sampling | None = None,
     seed: int = 0,
     language: str = "",
+    prompt: str = "",
+    check: bool = False,
 ) -> Generator[ReadingEvent, None, None]:
     """Speaks the text: for each sentence SentenceStarted and its deltas, at the end one Finished
     for all; pauses come as silent AudioDeltas. close() cancels what the engine is doing.
 
+    prompt: a way to ask for speech, one of the table's. check: each sentence is listened to before
+    its sound comes, and followed by Checked; see `checking`.
     Raises: InputError at once, before anything is spoken, for text that is empty, too long or
-    cannot be spoken, and for a language that the checkpoint does not speak.
+    cannot be spoken, for an unknown prompt, and for a language that the checkpoint does not speak.
     """
     tasks = engine.capabilities.tasks
     if len(text) > MAX_READING_CHARS:
@@ -73,8 +79,8 @@ def read_aloud(
         tasks.readable(text[: tasks.max_text_chars])  # knows best what is wrong with it
         raise InputError("nothing in this text can be spoken")
     _check_spoken(found, chosen, engine.capabilities.languages)
-    plan = [(passage, tasks.speech(passage.text, sampling, seed)) for passage in found]
-    return _spoken(engine, plan)
+    plan = [(passage, tasks.speech(passage.text, sampling, seed, prompt)) for passage in found]
+    return _spoken(engine, plan, check)
 
 
 def passages(text: str, language: str, max_chars: int) -> list[Passage]:
@@ -119,7 +125,7 @@ def _check_spoken(found: list[Passage], chosen: str, spoken: tuple[str, ...]) ->
 
 
 def _spoken(
-    engine: Engine, plan: list[tuple[Passage, Request]]
+    engine: Engine, plan: list[tuple[Passage, Request]], check: bool
 ) -> Generator[ReadingEvent, None, None]:
     totals = Totals()
     before = ""
@@ -129,7 +135,8 @@ def _spoken(
             yield _silence(passage.pause_s, engine.capabilities.sample_rate)
         yield SentenceStarted(index, len(plan), passage.text)
         gap = joint(before, passage.text) if before else ""
-        with closing(relayed(engine, request, totals)) as events:
+        speech = checking.stream(engine, request, passage.text) if check else engine.stream(request)
+        with closing(relayed(speech, totals)) as events:
             for event in events:
                 if isinstance(event, TextDelta) and gap:
                     yield TextDelta(gap)

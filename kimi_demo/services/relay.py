@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Generator
 from contextlib import closing
+from typing import TypeVar
 
-from kimi_demo.engine.base import Engine
 from kimi_demo.errors import EngineError
-from kimi_demo.events import Event, Finished, Started, Timings
-from kimi_demo.messages import Request
+from kimi_demo.events import Finished, Started, Timings
+
+Told = TypeVar("Told")  # events of an engine, or of a service that adds some of its own
 
 
 class Totals:
@@ -35,7 +36,7 @@ class Totals:
         self._pauses_s += seconds
 
     def finished(self) -> Finished:
-        """The ending of the whole."""
+        """The ending of the whole; its reason is that of the first which did not simply stop."""
         endings = self._endings
         timings = Timings(
             self._first_text_s,
@@ -44,7 +45,7 @@ class Totals:
             sum(ending.timings.audio_s for ending in endings) + self._pauses_s,
         )
         return Finished(
-            "length" if any(ending.reason == "length" for ending in endings) else "stop",
+            next((ending.reason for ending in endings if ending.reason != "stop"), "stop"),
             sum(ending.prompt_tokens for ending in endings),
             sum(ending.text_tokens for ending in endings),
             sum(ending.audio_tokens for ending in endings),
@@ -53,21 +54,22 @@ class Totals:
         )
 
 
-def relayed(engine: Engine, request: Request, totals: Totals) -> Generator[Event, None, None]:
-    """The deltas of one request; its ending goes to the totals.
+def relayed(events: Generator[Told, None, None], totals: Totals) -> Generator[Told, None, Finished]:
+    """The deltas of one answer; its ending goes to the totals, and is returned.
 
-    Closing this closes the engine's stream. Raises: EngineError if the answer breaks off.
+    Closing this closes the stream. Raises: EngineError if the answer breaks off.
     """
-    complete = False
-    with closing(engine.stream(request)) as events:
+    ending: Finished | None = None
+    with closing(events):
         for event in events:
             match event:
                 case Started():
                     pass
                 case Finished():
-                    totals.add(event)
-                    complete = True
+                    ending = event
                 case _:
                     yield event
-    if not complete:
+    if ending is None:
         raise EngineError("the answer broke off; send the request again")
+    totals.add(ending)
+    return ending

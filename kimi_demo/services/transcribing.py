@@ -9,8 +9,9 @@ from dataclasses import dataclass, replace
 from kimi_demo.audio import MAX_FILE_S, Audio, check_heard
 from kimi_demo.engine.base import Engine
 from kimi_demo.errors import AudioError
-from kimi_demo.events import Event, Finished, TextDelta
+from kimi_demo.events import Event, Finished, StartedOver, TextDelta
 from kimi_demo.messages import Request
+from kimi_demo.services import retrying
 from kimi_demo.services.languages import chosen_language, flowing
 from kimi_demo.services.relay import Totals, relayed
 from kimi_demo.services.segments import Span, speech_spans
@@ -60,13 +61,15 @@ class TranscriptDraft:
         self._segments: list[Segment] = []
 
     def take(self, event: TranscribingEvent) -> None:
-        """One event more; those that bring no words change nothing."""
+        """One event more; those that bring or take no words change nothing."""
         match event:
             case SegmentStarted():
                 self._segments.append(Segment(event.start_s, event.end_s, ""))
             case TextDelta():
                 last = self._segments[-1]
                 self._segments[-1] = replace(last, text=last.text + event.text)
+            case StartedOver():
+                self._segments[-1] = replace(self._segments[-1], text="")
 
     def transcript(self, language: str = "") -> Transcript:
         """What has been written so far; pieces without a word are left out."""
@@ -81,13 +84,14 @@ def heard_languages(tasks: TaskTable) -> tuple[str, ...]:
 
 
 def transcribe(
-    engine: Engine, audio: Audio, language: str = "", seed: int = 0
+    engine: Engine, audio: Audio, language: str = "", seed: int = 0, wording: str = ""
 ) -> Generator[TranscribingEvent, None, None]:
     """Writes down a recording: for each piece of speech SegmentStarted and its words, at the end
-    the Transcript and one Finished for all. close() cancels what the engine is doing.
+    the Transcript and one Finished for all. After StartedOver the words of the latest piece come
+    anew. close() cancels what the engine is doing.
 
     Raises: AudioError at once if the recording is silent, too long or nobody speaks in it, and at
-    the end if no word was understood; InputError for an unknown language.
+    the end if no word was understood; InputError for an unknown language or wording.
     """
     tasks = engine.capabilities.tasks
     chosen = chosen_language(language, heard_languages(tasks))
@@ -99,7 +103,7 @@ def transcribe(
     whole = len(spans) == 1 and audio.duration_s <= max_span_s
     pieces = [audio] if whole else [span.of(audio) for span in spans]
     plan = [
-        (span, tasks.transcription(piece, chosen, seed))
+        (span, tasks.transcription(piece, chosen, seed, wording))
         for span, piece in zip(spans, pieces, strict=True)
     ]
     return _written(engine, plan, chosen)
@@ -129,7 +133,7 @@ def _written(
         begun = SegmentStarted(index, len(plan), span.start_s, span.end_s)
         draft.take(begun)
         yield begun
-        with closing(relayed(engine, request, totals)) as events:
+        with closing(relayed(retrying.stream(engine, request), totals)) as events:
             for event in events:
                 draft.take(event)
                 yield event

@@ -9,6 +9,7 @@ import gradio as gr
 
 from kimi_demo.errors import KimiError
 from kimi_demo.events import collect
+from kimi_demo.services import retrying
 from kimi_demo.tasks import ANY_LANGUAGE
 from kimi_demo.ui.examples import sounds
 from kimi_demo.ui.i18n import tr, words_for
@@ -83,7 +84,7 @@ class CaptionTab(TaskTab):
         english = self._words["en"]
         with readable_errors(english):
             request = self._engine.capabilities.tasks.caption(heard(audio, english), language)
-            with closing(self._engine.stream(request)) as events:
+            with closing(retrying.stream(self._engine, request)) as events:
                 return collect(events).text
 
     def _run(self, path: str | None, language: str, visitor: gr.Request) -> Iterator[Updates]:

@@ -126,8 +126,9 @@ def written_report(finished: Finished, seed: int, words: Mapping[str, str]) -> s
         f'<li class="figure">{html.escape(words[key])} <b>{value}</b></li>'
         for key, value in figures.items()
     ]
-    if finished.reason == "length":
-        items.append(f'<li class="figures-warning">{html.escape(words["report_length"])}</li>')
+    if finished.reason != "stop":
+        warning = words[f"report_{finished.reason}"]
+        items.append(f'<li class="figures-warning">{html.escape(warning)}</li>')
     return f'<ul class="figures">{"".join(items)}</ul>'
 
 

@@ -13,8 +13,9 @@ from kimi_demo import audio
 from kimi_demo.audio import INPUT_SAMPLE_RATE, Audio
 from kimi_demo.engine.base import Engine
 from kimi_demo.errors import AudioError
-from kimi_demo.events import Event, Finished, TextDelta, Weighed
+from kimi_demo.events import Event, Finished, StartedOver, TextDelta, Weighed
 from kimi_demo.messages import Request
+from kimi_demo.services import retrying
 from kimi_demo.ui.charts import probability_chart
 from kimi_demo.ui.examples import labelled
 from kimi_demo.ui.i18n import tr
@@ -113,6 +114,9 @@ class AnswerView:
             case TextDelta():
                 self._text += event.text
                 yield Change(text=self._text)
+            case StartedOver():
+                self._text = ""
+                yield Change(text="")
             case Weighed():
                 chances = dict(zip(self._labels, event.probabilities, strict=True))
                 yield Change(chart=probability_chart(chances, self._words))
@@ -125,6 +129,6 @@ def answered(
 ) -> Iterator[Change]:
     """The changes that show one answer, from an empty page on; closing it closes the engine's."""
     view = AnswerView(request, heard_s, words)
-    with closing(engine.stream(request)) as events:
+    with closing(retrying.stream(engine, request)) as events:
         for event in events:
             yield from view.changes(event)

@@ -13,6 +13,7 @@ from kimi_demo.choices import ChoiceTask
 from kimi_demo.engine.base import Capabilities, Engine
 from kimi_demo.events import collect
 from kimi_demo.messages import Request
+from kimi_demo.services import retrying
 from kimi_demo.ui.examples import labelled, sounds
 from kimi_demo.ui.i18n import EN, ZH, tr, words_for
 from kimi_demo.ui.listening import AnswerBox, answered, heard, sound_input
@@ -182,7 +183,7 @@ class UnderstandTab(TaskTab):
         english = self._words["en"]
         with readable_errors(english):
             request = question_request(self._engine, heard(audio, english), ASK, question, "")
-            with closing(self._engine.stream(request)) as events:
+            with closing(retrying.stream(self._engine, request)) as events:
                 return collect(events).text
 
     def choose(

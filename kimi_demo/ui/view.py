@@ -118,8 +118,9 @@ def _figures(
         f'<li class="figure" title="{html.escape(info)}">{html.escape(name)} <b>{value}</b></li>'
         for name, value, info in figures
     )
-    if finished.reason == "length":
-        items += f'<li class="figures-warning">{html.escape(words["report_length"])}</li>'
+    if finished.reason != "stop":
+        warning = words[f"report_{finished.reason}"]
+        items += f'<li class="figures-warning">{html.escape(warning)}</li>'
     return f'<ul class="figures">{items}</ul>'
 
 

@@ -44,9 +44,84 @@ AWKWARD_TEXTS = [
 ]
 
 
+# The release's own encodings, as published: text, its pieces, their ids.
+GOLDEN = [
+    ("你好，Kimi。", ["你好", "，", "K", "imi", "。"], [108386, 3837, 42, 24836, 1773]),
+    ("你好！", ["你好", "！"], [108386, 6313]),
+    ("请说。", ["请", "说", "。"], [14880, 36587, 1773]),
+    ("听到了什么？", ["听", "到了", "什么", "？"], [49187, 99495, 99245, 11319]),
+    ("比较", ["比较"], [99792]),
+    ("继续", ["继续"], [100640]),
+    ("测试", ["测试"], [81705]),
+    ("", [], []),
+    (
+        "<|im_kimia_user_msg_start|>",
+        ["<", "|", "im", "_k", "im", "ia", "_user", "_msg", "_start", "|", ">"],
+        [27, 91, 318, 4698, 318, 685, 3317, 6483, 4906, 91, 29],
+    ),
+]
+BASE_TOKENS = 151_643
+
+
 @pytest.fixture
 def tokenizer():
     return TextTokenizer(RANKS, published_special_tokens())
+
+
+@pytest.fixture(scope="module")
+def full_size():
+    """As many ranks as the release has. Those of the pieces in GOLDEN are the release's. Its other
+    ranks are not in this repository: here every byte and every beginning of a piece has some rank,
+    so that pieces can be merged, and the remaining ones occur in no text.
+    """
+    published = {
+        piece.encode(): token
+        for _, pieces, ids in GOLDEN
+        for piece, token in zip(pieces, ids, strict=True)
+    }
+    free = (rank for rank in range(BASE_TOKENS) if rank not in set(published.values()))
+    ranks = dict(published)
+    beginnings = {piece[:n] for piece in published for n in range(2, len(piece))}
+    for piece in [*(bytes([value]) for value in range(256)), *sorted(beginnings, key=len)]:
+        if piece not in ranks:
+            ranks[piece] = next(free)
+    ranks |= {b"\xff" + rank.to_bytes(3, "big") + b"\xff": rank for rank in free}
+    return TextTokenizer(ranks, published_special_tokens())
+
+
+@pytest.mark.parametrize(("text", "pieces", "ids"), GOLDEN)
+def test_the_published_encodings(full_size, text, pieces, ids):
+    assert full_size.encode(text) == ids
+    assert [full_size.piece(token).decode() for token in ids] == pieces
+    assert full_size.decode(ids) == text
+
+
+def test_behind_the_published_ranks_come_the_special_tokens_and_then_audio(full_size):
+    assert full_size.base_tokens == BASE_TOKENS
+    assert list(full_size.special_ids.values()) == list(range(BASE_TOKENS, BASE_TOKENS + 421))
+    offset = max(full_size.special_ids.values()) + 1
+    found = Vocabulary.from_names(full_size.special_ids, offset, offset - 1)
+    assert found == Vocabulary.published(BASE_TOKENS)
+
+
+def test_no_id_whatever_makes_decoding_fail(full_size):
+    special = list(full_size.special_ids.values())
+    audio = [152_064, 152_064 + 16_383, 168_447]
+    beyond = [-1, -(2**63), 168_448, 2**31, 2**32, 2**32 + 42, 2**64, 10**30]
+    hidden = [*special, *audio, *beyond]
+    assert full_size.decode(hidden) == ""
+    around = [108386, *hidden, 6313]
+    decoder = IncrementalDecoder(full_size)
+    assert full_size.decode(around) == "你好！"
+    assert "".join(map(decoder.push, around)) + decoder.flush() == "你好！"
+
+
+@pytest.mark.parametrize("name", published_special_tokens()[:36])
+def test_a_marker_that_somebody_types_is_spelled_out(full_size, name):
+    for text in (name, f"a{name}b", name * 2):
+        ids = full_size.encode(text)
+        assert max(ids) < BASE_TOKENS
+        assert full_size.decode(ids) == text
 
 
 def test_the_published_layout_has_the_published_ids():
