@@ -25,6 +25,8 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "describe": ("kimi_demo.cli.describe", "describe a sound, or answer a question about it"),
     "screenshots": ("kimi_demo.cli.screenshots", "take pictures of every tab of the page"),
     "chat": ("kimi_demo.cli.chat", "hold a conversation, typed or spoken"),
+    "doctor": ("kimi_demo.cli.doctor", "tell whether a model would start here"),
+    "convert": ("kimi_demo.cli.convert", "turn the pickles of a release into safetensors"),
     "evaluate": ("kimi_demo.nano.evaluate", "measure a checkpoint on the held-out sentences"),
     "pack": ("kimi_demo.nano.pack", "turn trained parts into a checkpoint folder"),
 }

@@ -21,14 +21,14 @@ MAY_IMPORT = {
     "space": VALUES | {"engine", "settings"},
     "services": VALUES | {"engine"},
     "ui": VALUES | {"engine", "services", "settings"},
-    "cli": VALUES | {"engine", "services", "settings"},
+    "cli": VALUES | {"engine", "checkpoint", "services", "settings"},
     "nano": VALUES | {"model", "checkpoint", "engine", "services", "cli"},
     "__main__": {"errors", "cli", "nano"},
     "app": VALUES | {"engine", "settings", "space", "ui"},
     "__init__": VALUES,
 }
 # The page and the commands know engines by their interface; who computes is the factory's business.
-ENGINE_FOR_OTHERS = {"base", "factory", "scripted"}
+ENGINE_FOR_OTHERS = {"base", "factory", "scripted", "doctor"}
 # Only these touch the network or serve pages.
 FORBIDDEN = {
     "model": {"gradio", "soundfile", "httpx", "requests", "argparse", "torchaudio", "librosa"},

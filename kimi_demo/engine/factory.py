@@ -1,44 +1,110 @@
-"""Options to engine: decides device and precision once, and loads a checkpoint only once."""
+"""Options to engine: finds the files, plans where they go, loads a checkpoint only once."""
 
 from __future__ import annotations
 
+import json
+import logging
 import os
 from functools import lru_cache
+from pathlib import Path
 
 import torch
 
 from kimi_demo.checkpoint import loading, source
-from kimi_demo.checkpoint.placement import Placement
+from kimi_demo.checkpoint.conversion import with_safetensors
+from kimi_demo.checkpoint.layout import Layout
+from kimi_demo.checkpoint.placement import DeviceMap, Placement
+from kimi_demo.checkpoint.planning import Memory, Parts, free_memory, plan
+from kimi_demo.checkpoint.quantization import check_quantizable
 from kimi_demo.engine.local import LocalEngine
 from kimi_demo.errors import CheckpointError
 from kimi_demo.options import ModelOptions
+
+logger = logging.getLogger(__name__)
 
 
 def create_engine(options: ModelOptions = ModelOptions()) -> LocalEngine:
     """An engine over the chosen checkpoint.
 
-    Raises: CheckpointError if the checkpoint or the device does not exist.
+    Raises: CheckpointError if checkpoint or device do not exist, or the model does not fit.
     """
-    chosen = _device(options.device)
-    if chosen.type == "cpu":
+    if device_of(options).type == "cpu":
         # Two threads compute at once, language model and detokenizer: each gets its share of cores.
         torch.set_num_threads(max(1, (os.cpu_count() or 2) // 2))
-    return LocalEngine(_loaded(options.model, chosen))
+    return LocalEngine(_loaded(options))
 
 
 @lru_cache(maxsize=1)
-def _loaded(model: str, device: torch.device) -> loading.Checkpoint:
-    dtype = torch.bfloat16 if device.type == "cuda" else torch.float32
-    return loading.load(source.find(model), Placement.on(device, dtype))
+def _loaded(options: ModelOptions) -> loading.Checkpoint:
+    named = (options.model, options.revision)
+    placement = placement_of(options, source.described(*named))  # it may not fit: before 40 GB come
+    logger.info("%s is placed so:\n%s", options.model, placement.table())
+    return loading.load(with_safetensors(source.find(*named)), placement)
 
 
-def _device(name: str) -> torch.device:
-    if name == "auto":
+def placement_of(options: ModelOptions, layout: Layout) -> Placement:
+    """Where each part goes. Raises: CheckpointError if it does not fit, or for a broken map."""
+    device = device_of(options)
+    quantization = None if options.quantize == "none" else options.quantize
+    dtype = _dtype(options, device)
+    if quantization:
+        check_quantizable(quantization, device, dtype)
+    if options.device_map != "auto":
+        device_map = _read_map(Path(options.device_map))
+        return Placement(device_map, device, device, device, dtype, quantization)
+    return plan(
+        Parts.of(layout),
+        max_memory=_memory(options, device),
+        dtype=dtype,
+        quantization=quantization,
+        offload=None if options.offload == "none" else options.offload,
+    )
+
+
+def device_of(options: ModelOptions) -> torch.device:
+    """The device that is asked for; for "auto" a GPU if there is one.
+
+    Raises: CheckpointError if it is not there.
+    """
+    if options.device == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
-        device = torch.device(name)
+        device = torch.device(options.device)
         torch.empty(0, device=device)
     except (RuntimeError, AssertionError) as exc:
         reason = str(exc).splitlines()[0]
-        raise CheckpointError(f"there is no device {name!r} here ({reason}): use cpu") from exc
+        raise CheckpointError(
+            f"there is no device {options.device!r} here ({reason}): use cpu"
+        ) from exc
     return device
+
+
+def _dtype(options: ModelOptions, device: torch.device) -> torch.dtype:
+    if options.dtype == "auto":
+        return torch.float32 if device.type == "cpu" else torch.bfloat16
+    return getattr(torch, options.dtype)
+
+
+def _memory(options: ModelOptions, device: torch.device) -> Memory:
+    """What may be filled: what was allowed, or what is free on the devices that were asked for.
+
+    Raises: CheckpointError for a GPU that is not there.
+    """
+    allowed = options.memory()
+    known = range(torch.cuda.device_count())
+    absent = [place for place in allowed if isinstance(place, int) and place not in known]
+    if absent:
+        raise CheckpointError(f"--max-memory: there is no GPU {absent[0]} here")
+    return allowed or free_memory(options.device if device.type != "cpu" else "cpu")
+
+
+def _read_map(path: Path) -> DeviceMap:
+    """Module name to device, as accelerate's device maps."""
+    try:
+        device_map = json.loads(path.read_text(encoding="utf-8"))
+        known = {name: place for name, place in device_map.items() if isinstance(place, str | int)}
+    except (OSError, ValueError, AttributeError) as exc:
+        raise CheckpointError(f"--device-map {path} cannot be read: {exc}") from exc
+    if not known or known != device_map:
+        raise CheckpointError(f'--device-map {path}: write {{"model.layers.0": 0, ...}}')
+    return known

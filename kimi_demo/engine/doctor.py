@@ -1,0 +1,110 @@
+"""Whether a start would succeed, told without one: machine, files, sizes, places, downloads."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import platform
+import shutil
+import subprocess
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from kimi_demo.checkpoint import hub, source
+from kimi_demo.checkpoint.conversion import default_cache
+from kimi_demo.checkpoint.inspection import inspect
+from kimi_demo.checkpoint.layout import PICKLE, Layout
+from kimi_demo.checkpoint.placement import GIB
+from kimi_demo.engine.factory import device_of, placement_of
+from kimi_demo.errors import KimiError
+from kimi_demo.options import ModelOptions
+
+_PACKAGES = ("torch", "transformers", "accelerate", "safetensors", "huggingface_hub", "gradio")
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that was looked at. ok: whether a start may go on in spite of it."""
+
+    topic: str
+    text: str
+    ok: bool = True
+
+
+def examine(options: ModelOptions) -> Iterator[Finding]:
+    """Looks at everything that a start with these options needs; loads nothing, and of what is not
+    here yet fetches only the configurations."""
+    yield from _machine()
+    try:
+        yield Finding("device", str(device_of(options)))
+        named = (options.model, options.revision)
+        described = source.described(*named)
+        waiting = source.pending(*named)
+        yield from _downloads(waiting) if waiting else _files(source.find(*named))
+        yield Finding("memory plan", placement_of(options, described).table())
+    except KimiError as exc:
+        yield Finding("model", str(exc), ok=False)
+
+
+def _machine() -> Iterator[Finding]:
+    yield Finding("python", platform.python_version())
+    versions = (f"{name} {importlib.metadata.version(name)}" for name in _PACKAGES)
+    yield Finding("packages", ", ".join(versions))
+    yield Finding("CUDA", _cuda())
+    for index in range(torch.cuda.device_count()):
+        free, total = torch.cuda.mem_get_info(index)
+        name = torch.cuda.get_device_name(index)
+        yield Finding(f"GPU {index}", f"{name}, {_gib(free)} of {_gib(total)} GiB free")
+
+
+def _cuda() -> str:
+    if not torch.cuda.is_available():
+        built = f"built for {torch.version.cuda}" if torch.version.cuda else "a build for the CPU"
+        return f"not available (torch is {built}): the model computes on the CPU"
+    return f"{torch.version.cuda}, driver {_driver() or 'unknown'}"
+
+
+def _driver() -> str:
+    """The driver's version, as its own tool tells it."""
+    tool = shutil.which("nvidia-smi")
+    if not tool:
+        return ""
+    asked = [tool, "--query-gpu=driver_version", "--format=csv,noheader"]
+    told = subprocess.run(asked, capture_output=True, text=True, timeout=20, check=False)
+    return told.stdout.splitlines()[0].strip() if told.stdout else ""
+
+
+def _files(layout: Layout) -> Iterator[Finding]:
+    total = 0
+    for part in inspect(layout):
+        total += part.parameters
+        files = "still a pickle" if part.tensors is None else f"{part.tensors} tensors, all fit"
+        yield Finding(part.name, f"{part.parameters:,} parameters, {files}")
+    yield Finding("parameters", f"{total:,} in all")
+    needed = sum((folder / PICKLE).stat().st_size for folder in layout.unconverted)
+    if needed:
+        names = " and ".join(f"{folder.name}/{PICKLE}" for folder in layout.unconverted)
+        text = f"{names}, {_gib(needed)} GiB, will be converted once, into {default_cache()}"
+        yield Finding("conversion", text)
+        yield _disk(default_cache(), needed)
+
+
+def _downloads(waiting: list[hub.Download]) -> Iterator[Finding]:
+    total = sum(file.num_bytes for file in waiting)
+    for file in waiting:
+        yield Finding("download", f"{file.repo}: {file.name}, {_gib(file.num_bytes)} GiB")
+    yield Finding("download", f"{len(waiting)} files, {_gib(total)} GiB in all")
+    yield _disk(hub.cache_folder(), total)
+
+
+def _disk(folder: Path, needed: int) -> Finding:
+    there = next(path for path in (folder, *folder.parents) if path.exists())
+    free = shutil.disk_usage(there).free
+    text = f"{_gib(free)} GiB free in {there}"
+    return Finding("disk", text if free >= needed else f"{text}, too little", ok=free >= needed)
+
+
+def _gib(num_bytes: int) -> str:
+    return f"{num_bytes / GIB:.2f}"

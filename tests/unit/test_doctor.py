@@ -1,0 +1,92 @@
+"""What `doctor` finds: in nano, in a release that is whole, spoilt, too large or not here yet."""
+
+import json
+import shutil
+
+import pytest
+
+from kimi_demo.__main__ import main
+from kimi_demo.checkpoint import conversion, hub
+
+
+@pytest.fixture(autouse=True)
+def _own_cache(tmp_path, monkeypatch):
+    monkeypatch.setattr(conversion, "default_cache", lambda: tmp_path / "cache")
+
+
+@pytest.fixture
+def examine(capsys):
+    """Runs the command; returns its exit code and what it says on each topic."""
+
+    def run(*arguments):
+        code = main(["doctor", "--json", "--device", "cpu", *map(str, arguments)])
+        lines = capsys.readouterr().out.splitlines()
+        found = [json.loads(line) for line in lines]
+        topics = {}
+        for finding in found:
+            topics.setdefault(finding["topic"], []).append(finding["text"])
+        assert (code == 0) == all(finding["ok"] for finding in found)
+        return code, topics
+
+    return run
+
+
+def test_nano_would_start(examine, capsys):
+    code, topics = examine()
+    assert code == 0
+    assert "107 tensors, all fit" in topics["language model"][0]
+    assert topics["parameters"] == ["19,965,960 in all"]
+    assert "embedding and adaptor" in topics["memory plan"][0]
+    assert "torch" in topics["packages"][0]
+    assert main(["doctor", "--device", "cpu"]) == 0
+    assert capsys.readouterr().out.splitlines()[-1] == "it would start"
+
+
+def test_a_release_would_start_and_is_not_converted_by_looking(examine, released, tmp_path):
+    code, topics = examine("--model", released)
+    assert code == 0
+    assert "still a pickle" in topics["flow matching"][0]
+    assert "will be converted once" in topics["conversion"][0]
+    assert not (tmp_path / "cache").exists()
+
+
+def test_what_does_not_fit_is_named(examine, released, tmp_path):
+    folder = tmp_path / "Kimi-Audio-7B-Instruct"
+    shutil.copytree(released.parent, tmp_path, dirs_exist_ok=True)
+    shard = folder / "model-3-of-35.safetensors"
+    shard.write_bytes(shard.read_bytes()[:-100])
+    code, topics = examine("--model", folder)
+    assert code == 2
+    assert "model-3-of-35.safetensors is cut off" in topics["model"][0]
+
+
+def test_too_little_memory_says_what_would_do(examine):
+    code, topics = examine("--max-memory", "cpu=200MiB")
+    assert code == 2
+    assert "needs" in topics["model"][0]
+
+
+def test_an_unknown_checkpoint(examine):
+    code, topics = examine("--model", "no-such-model")
+    assert code == 2
+    assert "no checkpoint" in topics["model"][0]
+
+
+def test_what_would_be_downloaded(examine, released, monkeypatch):
+    configurations = hub.Layout.of(released)
+    files = [
+        hub.Download("a/b", "model-1-of-35.safetensors", 2**30),
+        hub.Download("a/b", "audio_detokenizer/model.pt", 19 * 2**30),
+    ]
+    monkeypatch.setattr(hub, "described", lambda *_: configurations)
+    monkeypatch.setattr(hub, "pending", lambda *_: files)
+    monkeypatch.setattr(hub, "cache_folder", lambda: released)
+    _, topics = examine("--model", "a/b")
+    assert topics["download"][-1] == "2 files, 20.00 GiB in all"
+    assert "memory plan" in topics
+    monkeypatch.setattr(
+        hub, "pending", lambda *_: [hub.Download("a/b", "model.safetensors", 2**60)]
+    )
+    code, topics = examine("--model", "a/b")
+    assert code == 2
+    assert "too little" in topics["disk"][0]
