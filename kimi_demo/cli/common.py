@@ -14,7 +14,9 @@ from kimi_demo.errors import InputError
 from kimi_demo.events import Answer, Finished
 from kimi_demo.settings import add_model_arguments, model_options
 
-add_engine_arguments = add_model_arguments  # which checkpoint answers, and where
+def add_engine_arguments(parser: argparse.ArgumentParser) -> None:
+    """Which checkpoint answers, and where: what `opened_engine` reads."""
+    add_model_arguments(parser)
 
 
 def add_json_argument(parser: argparse._ActionsContainer) -> None:

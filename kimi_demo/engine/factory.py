@@ -31,7 +31,13 @@ def create_engine(options: ModelOptions = ModelOptions()) -> LocalEngine:
     if device_of(options).type == "cpu":
         # Two threads compute at once, language model and detokenizer: each gets its share of cores.
         torch.set_num_threads(max(1, (os.cpu_count() or 2) // 2))
-    return LocalEngine(_loaded(options))
+    try:
+        return LocalEngine(_loaded(options))
+    except (torch.OutOfMemoryError, MemoryError) as exc:
+        raise CheckpointError(
+            f"there is too little memory for {options.model} after all, something else uses it: "
+            "free it, or choose --quantize, --offload or a smaller --max-memory"
+        ) from exc
 
 
 @lru_cache(maxsize=1)

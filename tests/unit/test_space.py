@@ -7,8 +7,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
+from packaging.requirements import Requirement
 
 from kimi_demo.audio import Audio
+from kimi_demo.checkpoint import hub
 from kimi_demo.options import ModelOptions
 from kimi_demo.space import adapted, on_lent_gpu, seconds_for
 from kimi_demo.tasks import TaskTable
@@ -62,6 +65,18 @@ def on_space(program: str) -> str:
     )
     assert run.returncode == 0, run.stderr
     return run.stdout
+
+
+def test_the_readme_describes_the_space():
+    _, header, _ = (ROOT / "README.md").read_text(encoding="utf-8").split("---\n", 2)
+    space = yaml.safe_load(header)
+    assert space["sdk"] == "gradio"
+    assert (ROOT / space["app_file"]).is_file()
+    requirements = (ROOT / "requirements.txt").read_text(encoding="utf-8").splitlines()
+    gradio = next(Requirement(line) for line in requirements if line.startswith("gradio"))
+    assert gradio.specifier.contains(space["sdk_version"])
+    assert tuple(map(int, space["python_version"].split("."))) >= (3, 11)
+    assert hub.RELEASE in space["models"]
 
 
 def test_speech_crosses_from_the_process_with_the_gpu():
