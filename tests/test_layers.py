@@ -28,7 +28,7 @@ MAY_IMPORT = {
     "__init__": VALUES,
 }
 # The page and the commands know engines by their interface; who computes is the factory's business.
-ENGINE_FOR_OTHERS = {"base", "factory", "scripted", "doctor"}
+ENGINE_FOR_OTHERS = {"base", "factory", "scripted", "doctor", "bench"}
 # Only these touch the network or serve pages.
 FORBIDDEN = {
     "model": {"gradio", "soundfile", "httpx", "requests", "argparse", "torchaudio", "librosa"},

@@ -31,14 +31,20 @@ from kimi_demo.model.detokenizer.loading import load_detokenizer
 from kimi_demo.model.detokenizer.streaming import StreamingDetokenizer
 from kimi_demo.model.language_model import LanguageModel, Places
 from kimi_demo.model.speech_tokenizer import SpeechTokenizer
-from kimi_demo.model.tensors import StoredTensor, fill, require_same_layout, stored_in
+from kimi_demo.model.tensors import (
+    StoredTensor,
+    TensorSource,
+    fill,
+    require_same_layout,
+    stored_in,
+)
 from kimi_demo.model.text_tokenizer import TextTokenizer
 from kimi_demo.model.vocabulary import Vocabulary
 from kimi_demo.tasks import TaskTable
 
 POSITIONS = "embed_positions.weight"
 _ROTARY = "rotary_emb.inv_freq"  # stored by the release, computed here
-_ENCODER_PREFIX = "model.encoder."
+ENCODER_PREFIX = "model.encoder."
 
 
 @dataclass(frozen=True)
@@ -91,9 +97,10 @@ class Checkpoint:
         return sum(p.numel() for part in parts for p in part.parameters())
 
 
-def load(layout: Layout, placement: Placement) -> Checkpoint:
+def load(layout: Layout, placement: Placement, tensors: TensorSource = stored_in) -> Checkpoint:
     """Loads every part.
 
+    tensors: where the values come from; those of the layout's files unless others are wanted.
     Raises: CheckpointError naming the file if one is missing or does not fit.
     """
     config = LanguageModelConfig.from_json(layout.root / CONFIG)
@@ -106,9 +113,11 @@ def load(layout: Layout, placement: Placement) -> Checkpoint:
         tasks=TaskTable.load(layout.root / "tasks.json"),
         text_tokenizer=text_tokenizer,
         vocabulary=vocabulary,
-        speech_tokenizer=load_speech_tokenizer(layout.speech_tokenizer, placement.speech_tokenizer),
+        speech_tokenizer=load_speech_tokenizer(
+            layout.speech_tokenizer, placement.speech_tokenizer, tensors
+        ),
         acoustic_encoder=load_acoustic_encoder(
-            layout.acoustic_encoder, placement.acoustic_encoder, placement.dtype
+            layout.acoustic_encoder, placement.acoustic_encoder, placement.dtype, tensors
         ),
         language_model=load_language_model(
             layout.root,
@@ -116,9 +125,10 @@ def load(layout: Layout, placement: Placement) -> Checkpoint:
             placement.language_model,
             placement.dtype,
             placement.quantization,
+            tensors,
         ),
         detokenizer=load_detokenizer(
-            layout.flow, layout.vocoder, placement.detokenizer, placement.dtype
+            layout.flow, layout.vocoder, placement.detokenizer, placement.dtype, tensors
         ),
     )
 
@@ -129,6 +139,7 @@ def load_language_model(
     device: torch.device | DeviceMap,
     dtype: torch.dtype,
     quantization: Quantization | None = None,
+    tensors: TensorSource = stored_in,
 ) -> LanguageModel:
     """The language model from one file or from the shards of an index.
 
@@ -140,7 +151,7 @@ def load_language_model(
     """
     device_map = device if isinstance(device, Mapping) else {"": str(device)}
     entry = execution_device(device_map, "model.embed_tokens")
-    model, stored = LanguageModel.empty(config, entry), learned_tensors(folder)
+    model, stored = LanguageModel.empty(config, entry), learned_tensors(folder, tensors)
     require_same_layout(model.state_dict(), stored, folder)
     _check_quantizable(device_map, dtype, quantization)
     for name, module in model.named_modules():
@@ -218,41 +229,48 @@ def _spread(
     )
 
 
-def learned_tensors(folder: Path) -> dict[str, StoredTensor]:
+def learned_tensors(folder: Path, tensors: TensorSource = stored_in) -> dict[str, StoredTensor]:
     """Of the language model, without the tables that the release stores and a formula gives."""
-    stored = stored_in(folder)
+    stored = tensors(folder, "")
     return {name: tensor for name, tensor in stored.items() if not name.endswith(_ROTARY)}
 
 
-def load_speech_tokenizer(folder: Path, device: torch.device) -> SpeechTokenizer:
+def load_speech_tokenizer(
+    folder: Path, device: torch.device, tensors: TensorSource = stored_in
+) -> SpeechTokenizer:
     """The half of its encoder that is used, and its codebook."""
     tokenizer = SpeechTokenizer.build(folder)
-    stored = speech_tokenizer_tensors(folder, tokenizer.encoder)
+    stored = speech_tokenizer_tensors(folder, tokenizer.encoder, tensors)
     _fill_encoder(tokenizer.encoder, stored, folder, device, torch.float32)
     return tokenizer
 
 
-def speech_tokenizer_tensors(folder: Path, encoder: nn.Module) -> dict[str, StoredTensor]:
+def speech_tokenizer_tensors(
+    folder: Path, encoder: nn.Module, tensors: TensorSource = stored_in
+) -> dict[str, StoredTensor]:
     """Of the layers that `encoder` has; the release's file holds more."""
     used = encoder.state_dict()
-    return {name: tensor for name, tensor in stored_in(folder).items() if name in used}
+    return {name: tensor for name, tensor in tensors(folder, "").items() if name in used}
 
 
 def load_acoustic_encoder(
-    folder: Path, device: torch.device, dtype: torch.dtype
+    folder: Path, device: torch.device, dtype: torch.dtype, tensors: TensorSource = stored_in
 ) -> AcousticEncoder:
     """Whisper's encoder."""
     acoustic = AcousticEncoder.build(folder)
-    _fill_encoder(acoustic.encoder, acoustic_encoder_tensors(folder), folder, device, dtype)
+    stored = acoustic_encoder_tensors(folder, tensors)
+    _fill_encoder(acoustic.encoder, stored, folder, device, dtype)
     return acoustic
 
 
-def acoustic_encoder_tensors(folder: Path) -> dict[str, StoredTensor]:
+def acoustic_encoder_tensors(
+    folder: Path, tensors: TensorSource = stored_in
+) -> dict[str, StoredTensor]:
     """Those of the encoder; the decoder's in the same file are not read."""
     return {
-        name.removeprefix(_ENCODER_PREFIX): tensor
-        for name, tensor in stored_in(folder).items()
-        if name.startswith(_ENCODER_PREFIX)
+        name.removeprefix(ENCODER_PREFIX): tensor
+        for name, tensor in tensors(folder, "").items()
+        if name.startswith(ENCODER_PREFIX)
     }
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import logging
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
 
@@ -28,11 +30,23 @@ def create_engine(options: ModelOptions = ModelOptions()) -> LocalEngine:
 
     Raises: CheckpointError if checkpoint or device do not exist, or the model does not fit.
     """
-    if device_of(options).type == "cpu":
-        # Two threads compute at once, language model and detokenizer: each gets its share of cores.
-        torch.set_num_threads(max(1, (os.cpu_count() or 2) // 2))
-    try:
+    share_cores(device_of(options))
+    with enough_memory(options):
         return LocalEngine(_loaded(options))
+
+
+def share_cores(device: torch.device) -> None:
+    """On the CPU two threads compute at once, language model and detokenizer: each gets its share
+    of the cores."""
+    if device.type == "cpu":
+        torch.set_num_threads(max(1, (os.cpu_count() or 2) // 2))
+
+
+@contextmanager
+def enough_memory(options: ModelOptions) -> Iterator[None]:
+    """Raises: CheckpointError in place of what is raised where memory ends while a model loads."""
+    try:
+        yield
     except (torch.OutOfMemoryError, MemoryError) as exc:
         raise CheckpointError(
             f"there is too little memory for {options.model} after all, something else uses it: "

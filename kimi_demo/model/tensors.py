@@ -8,7 +8,7 @@ numbered.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -37,6 +37,10 @@ class StoredTensor:
                 return tensors.get_tensor(self.name)
         except (OSError, SafetensorError) as exc:
             raise _unreadable(self.file, exc) from exc
+
+
+# All tensors of a folder, by name without a prefix: `stored_in` lists those of its files.
+TensorSource = Callable[[Path, str], dict[str, StoredTensor]]
 
 
 def stored_in(folder: Path, prefix: str = "") -> dict[str, StoredTensor]:

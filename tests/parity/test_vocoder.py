@@ -17,16 +17,6 @@ from kimi_demo.model.mel import log_mel
 WAVEFORM_TOLERANCE = 1e-5
 MEL_TOLERANCE = 1e-4
 
-RELEASED = VocoderConfig(
-    upsample_rates=(5, 2, 2, 2, 2, 3, 2),
-    upsample_kernel_sizes=(9, 4, 4, 4, 4, 5, 4),
-    upsample_initial_channel=2048,
-    resblock_kernel_sizes=(3, 5, 7, 11),
-    resblock_dilation_sizes=((1, 3, 5),) * 4,
-    use_tanh_at_final=False,
-    use_bias_at_final=False,
-)
-
 
 @pytest.fixture(scope="module")
 def config(parity_dir: Path) -> VocoderConfig:
@@ -120,13 +110,3 @@ def test_checkpoint_must_fit_exactly(config: VocoderConfig, published: dict[str,
     halved = {name: t for name, t in published.items() if name != "conv_post.weight_g"}
     with pytest.raises(CheckpointError, match=r"conv_post\.weight"):
         vocoder.load_published(halved)
-
-
-def test_released_size_has_the_published_tensors() -> None:
-    with torch.device("meta"):
-        vocoder = Vocoder(RELEASED, weight_norm=True)
-    learned = list(vocoder.parameters())
-    filters = [name for name in vocoder.published_tensors() if name.endswith("filter")]
-    assert len(learned) == 868
-    assert len(filters) == 338
-    assert sum(parameter.numel() for parameter in learned) == 241_114_721

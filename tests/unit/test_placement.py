@@ -16,17 +16,15 @@ from kimi_demo.checkpoint.arranging import crossings
 from kimi_demo.checkpoint.loading import load_language_model
 from kimi_demo.checkpoint.placement import GIB, Placement, execution_device, place_of
 from kimi_demo.checkpoint.planning import free_memory, plan
+from kimi_demo.checkpoint.released import RELEASED
 from kimi_demo.checkpoint.sizing import Parts
 from kimi_demo.errors import CheckpointError
 from kimi_demo.model.config import LanguageModelConfig
-from kimi_demo.model.detokenizer.config import FlowConfig
 from kimi_demo.model.detokenizer.flow import FlowTransformer
 from kimi_demo.model.detokenizer.vocoder import Vocoder
 from kimi_demo.model.language_model import LanguageModel, Places
 from kimi_demo.model.prompt import PromptStreams
 from kimi_demo.model.tensors import INDEX
-from tests.parity.test_language_model import released_config
-from tests.parity.test_vocoder import RELEASED as RELEASED_VOCODER
 
 CPU = torch.device("cpu")
 
@@ -42,9 +40,9 @@ def released():
     with torch.device("meta"):
         encoder = WhisperEncoder(WhisperConfig(num_mel_bins=128, encoder_layers=32, **whisper))
         half = WhisperEncoder(WhisperConfig(num_mel_bins=128, encoder_layers=16, **whisper))
-        flow, vocoder = FlowTransformer(FlowConfig()), Vocoder(RELEASED_VOCODER)
+        flow, vocoder = FlowTransformer(RELEASED.flow), Vocoder(RELEASED.vocoder)
     return Parts(
-        released_config(),
+        RELEASED.language_model,
         values_of(half) + 16_384 * 1280,
         values_of(encoder),
         values_of(flow) + values_of(vocoder),

@@ -12,7 +12,7 @@ from kimi_demo.model.detokenizer.flow import FlowTransformer
 from kimi_demo.model.detokenizer.streaming import StreamingDetokenizer
 from kimi_demo.model.detokenizer.vocoder import Vocoder
 from kimi_demo.model.detokenizer.vocoder_config import VocoderConfig
-from kimi_demo.model.tensors import StoredTensor, fill, stored_in
+from kimi_demo.model.tensors import StoredTensor, TensorSource, fill, stored_in
 
 FLOW_PREFIX = "speech_model."
 VOCODER_PREFIX = "generator."
@@ -26,32 +26,38 @@ def empty_flow(directory: Path) -> FlowTransformer:
 
 
 def load_flow(
-    directory: Path, device: torch.device | str = "cpu", dtype: torch.dtype = torch.float32
+    directory: Path,
+    device: torch.device | str = "cpu",
+    dtype: torch.dtype = torch.float32,
+    tensors: TensorSource = stored_in,
 ) -> FlowTransformer:
     """The flow-matching transformer of `directory` (config.yaml, model.safetensors).
 
     Raises: CheckpointError if a file is missing or does not fit its configuration.
     """
     flow, directory = empty_flow(directory), Path(directory)
-    fill(flow, flow_tensors(directory), directory, device, dtype)
+    fill(flow, flow_tensors(directory, tensors), directory, device, dtype)
     return flow.eval().requires_grad_(False)
 
 
-def flow_tensors(directory: Path) -> dict[str, StoredTensor]:
+def flow_tensors(directory: Path, tensors: TensorSource = stored_in) -> dict[str, StoredTensor]:
     """Those that the transformer has, by their names in it."""
-    stored = stored_in(directory, FLOW_PREFIX)
+    stored = tensors(directory, FLOW_PREFIX)
     return {name: tensor for name, tensor in stored.items() if name not in _UNUSED}
 
 
 def load_vocoder(
-    directory: Path, device: torch.device | str = "cpu", dtype: torch.dtype = torch.float32
+    directory: Path,
+    device: torch.device | str = "cpu",
+    dtype: torch.dtype = torch.float32,
+    tensors: TensorSource = stored_in,
 ) -> Vocoder:
     """The vocoder of `directory` (config.json, model.safetensors), its weight norm folded.
 
     Raises: CheckpointError if a file is missing or does not fit its configuration.
     """
     vocoder = Vocoder(VocoderConfig.from_json(Path(directory) / "config.json"))
-    stored = stored_in(Path(directory), VOCODER_PREFIX)
+    stored = tensors(Path(directory), VOCODER_PREFIX)
     try:
         vocoder.load_published({name: tensor.read() for name, tensor in stored.items()})
     except CheckpointError as exc:
@@ -64,10 +70,11 @@ def load_detokenizer(
     vocoder_directory: Path,
     device: torch.device | str = "cpu",
     dtype: torch.dtype = torch.float32,
+    tensors: TensorSource = stored_in,
 ) -> StreamingDetokenizer:
     """Both parts, with the streaming settings of the flow's config.yaml."""
     return StreamingDetokenizer(
-        load_flow(flow_directory, device, dtype),
-        load_vocoder(vocoder_directory, device, dtype),
+        load_flow(flow_directory, device, dtype, tensors),
+        load_vocoder(vocoder_directory, device, dtype, tensors),
         StreamingConfig.from_yaml(Path(flow_directory) / "config.yaml"),
     )
