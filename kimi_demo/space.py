@@ -24,6 +24,7 @@ ZERO_GPU = on_zero_gpu()
 if ZERO_GPU:
     import spaces
 
+LENT_MEMORY = "0=44GiB"  # what "large", the smallest that is lent, has at least
 SETUP_S = 10  # the fork, the weights' way to the GPU, the first kernels
 LISTENING_SHARE = 0.1  # GPU seconds to hear a second of sound
 SPEAKING_SHARE = 0.8  # GPU seconds to speak a second; the page stalls above 1
@@ -35,7 +36,8 @@ CHARACTERS_PER_SPEECH_S = 4  # of the slower language, Mandarin
 def adapted(options: ModelOptions) -> ModelOptions:
     """What a Space computes on: the GPU that ZeroGPU promises cannot be asked for its memory."""
     if ZERO_GPU and options.device == "auto":
-        return dataclasses.replace(options, device="cuda")
+        memory = options.max_memory or LENT_MEMORY
+        return dataclasses.replace(options, device="cuda", max_memory=memory)
     return options
 
 

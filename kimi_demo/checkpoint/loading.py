@@ -24,6 +24,7 @@ from kimi_demo.checkpoint.placement import (
     place_of,
 )
 from kimi_demo.checkpoint.quantization import check_quantizable, quantize, scheme
+from kimi_demo.checkpoint.sizing import block_names
 from kimi_demo.errors import CheckpointError
 from kimi_demo.model.acoustic_encoder import AcousticEncoder
 from kimi_demo.model.config import LanguageModelConfig
@@ -149,7 +150,7 @@ def load_language_model(
     at a time.
     Raises: CheckpointError, before anything is read, if the files do not fit or it cannot be done.
     """
-    device_map = device if isinstance(device, Mapping) else {"": str(device)}
+    device_map = _of_blocks(device, config) if isinstance(device, Mapping) else {"": str(device)}
     entry = execution_device(device_map, "model.embed_tokens")
     model, stored = LanguageModel.empty(config, entry), learned_tensors(folder, tensors)
     require_same_layout(model.state_dict(), stored, folder)
@@ -164,6 +165,13 @@ def load_language_model(
     if len(device_map) > 1 or "disk" in device_map.values():
         _spread(model, device_map, stored, dtype)
     return model
+
+
+def _of_blocks(device_map: DeviceMap, config: LanguageModelConfig) -> DeviceMap:
+    """The same map with a line for each block: accelerate knows no rule with exceptions."""
+    if len(device_map) == 1 and "" in device_map:
+        return device_map
+    return {name: place_of(device_map, name) for name in block_names(config)}
 
 
 def _check_quantizable(

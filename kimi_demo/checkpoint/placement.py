@@ -8,6 +8,8 @@ from typing import Literal
 
 import torch
 
+from kimi_demo.errors import CheckpointError
+
 Place = str | int  # of a module, as in accelerate's device maps: a GPU's index, "cpu", "disk" ...
 DeviceMap = Mapping[str, Place]  # module name to place; "" is the whole model
 Quantization = Literal["int8", "int4"]
@@ -91,10 +93,16 @@ def execution_device(device_map: DeviceMap, module: str) -> torch.device:
 
 
 def place_of(device_map: DeviceMap, name: str) -> Place:
-    """Where a module or tensor lies: what the map says of the smallest module around it."""
-    while name not in device_map:
-        name = name.rpartition(".")[0]
-    return device_map[name]
+    """Where a module or tensor lies: what the map says of the smallest module around it.
+
+    Raises: CheckpointError if it says nothing of any.
+    """
+    around = name
+    while around and around not in device_map:
+        around = around.rpartition(".")[0]
+    if around not in device_map:
+        raise CheckpointError(f'the device map leaves out {name}: add it, or "" for all the rest')
+    return device_map[around]
 
 
 def _gib(num_bytes: int) -> str:

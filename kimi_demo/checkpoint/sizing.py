@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import chain
 from typing import Literal
 
 import torch
@@ -128,6 +129,11 @@ def stretches(config: LanguageModelConfig) -> tuple[list[str], list[str], list[s
         [*trunk[split:], "lm_head"],
         [*mimo, "mimo_output"],
     )
+
+
+def block_names(config: LanguageModelConfig) -> list[str]:
+    """All of them, and the small modules beside them."""
+    return [*chain.from_iterable(stretches(config)), *TOGETHER]
 
 
 @lru_cache(maxsize=1)

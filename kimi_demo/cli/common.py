@@ -14,6 +14,7 @@ from kimi_demo.errors import InputError
 from kimi_demo.events import Answer, Finished
 from kimi_demo.settings import add_model_arguments, model_options
 
+
 def add_engine_arguments(parser: argparse.ArgumentParser) -> None:
     """Which checkpoint answers, and where: what `opened_engine` reads."""
     add_model_arguments(parser)

@@ -15,7 +15,7 @@ import torch
 from kimi_demo.checkpoint import loading, source
 from kimi_demo.checkpoint.conversion import with_safetensors
 from kimi_demo.checkpoint.layout import Layout
-from kimi_demo.checkpoint.placement import DeviceMap, Placement
+from kimi_demo.checkpoint.placement import DeviceMap, Placement, as_device
 from kimi_demo.checkpoint.planning import Memory, Parts, free_memory, plan
 from kimi_demo.checkpoint.quantization import check_quantizable
 from kimi_demo.engine.local import LocalEngine
@@ -122,9 +122,12 @@ def _read_map(path: Path) -> DeviceMap:
     """Module name to device, as accelerate's device maps."""
     try:
         device_map = json.loads(path.read_text(encoding="utf-8"))
-        known = {name: place for name, place in device_map.items() if isinstance(place, str | int)}
+        for place in device_map.values():
+            if place != "disk":
+                torch.empty(0, device=as_device(place))
     except (OSError, ValueError, AttributeError) as exc:
         raise CheckpointError(f"--device-map {path} cannot be read: {exc}") from exc
-    if not known or known != device_map:
-        raise CheckpointError(f'--device-map {path}: write {{"model.layers.0": 0, ...}}')
-    return known
+    except (RuntimeError, TypeError, AssertionError) as exc:
+        reason = str(exc).splitlines()[0]
+        raise CheckpointError(f"--device-map {path}: no device {place!r} here: {reason}") from exc
+    return device_map

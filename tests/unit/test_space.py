@@ -27,7 +27,7 @@ from kimi_demo.errors import InputError
 from kimi_demo.events import AudioDelta, collect
 from kimi_demo.options import ModelOptions
 
-assert space.adapted(ModelOptions()).device == "cuda"
+assert space.adapted(ModelOptions()) == ModelOptions(device="cuda", max_memory=space.LENT_MEMORY)
 engine = space.on_lent_gpu(create_engine(ModelOptions(device="cpu")))
 tasks = engine.capabilities.tasks
 answer = collect(engine.stream(tasks.speech("hello there.")))
