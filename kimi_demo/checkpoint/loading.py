@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -43,6 +44,9 @@ from kimi_demo.model.text_tokenizer import TextTokenizer
 from kimi_demo.model.vocabulary import Vocabulary
 from kimi_demo.tasks import TaskTable
 
+logger = logging.getLogger(__name__)
+
+SLOW_VALUES = 10**9  # a model of more takes long enough to make people wonder
 POSITIONS = "embed_positions.weight"
 _ROTARY = "rotary_emb.inv_freq"  # stored by the release, computed here
 ENCODER_PREFIX = "model.encoder."
@@ -155,9 +159,12 @@ def load_language_model(
     model, stored = LanguageModel.empty(config, entry), learned_tensors(folder, tensors)
     require_same_layout(model.state_dict(), stored, folder)
     _check_quantizable(device_map, dtype, quantization)
+    progress = _Progress(sum(tensor.numel() for tensor in model.parameters()))
     for name, module in model.named_modules():
-        if list(module.parameters(recurse=False)):
+        own = list(module.parameters(recurse=False))
+        if own:
             _fill_module(module, name, stored, place_of(device_map, name), dtype)
+            progress.add(sum(tensor.numel() for tensor in own))
             kind = scheme(config, quantization, name)
             if kind:
                 quantize(module, kind)
@@ -165,6 +172,20 @@ def load_language_model(
     if len(device_map) > 1 or "disk" in device_map.values():
         _spread(model, device_map, stored, dtype)
     return model
+
+
+class _Progress:
+    """Says in the log whenever another tenth of a large model is in its place."""
+
+    def __init__(self, total: int) -> None:
+        self._total, self._done, self._tenths = total, 0, 0
+
+    def add(self, values: int) -> None:
+        self._done += values
+        tenths = 10 * self._done // self._total
+        if tenths > self._tenths and self._total >= SLOW_VALUES:
+            logger.info("language model: %d %% loaded", 10 * tenths)
+        self._tenths = tenths
 
 
 def _of_blocks(device_map: DeviceMap, config: LanguageModelConfig) -> DeviceMap:

@@ -88,6 +88,15 @@ def test_the_release_starts_and_is_converted_once(released, tmp_path, monkeypatc
     assert len(list(tmp_path.glob("*/*.safetensors"))) == 2
 
 
+def test_a_large_model_says_how_far_it_is(caplog, monkeypatch):
+    monkeypatch.setattr(loading, "SLOW_VALUES", 1)
+    with caplog.at_level(logging.INFO):
+        create_engine(ModelOptions(device="cpu")).close()
+    told = [record.message for record in caplog.records if "loaded" in record.message]
+    assert told[-1] == "language model: 100 % loaded"
+    assert 3 <= len(told) <= 10
+
+
 def test_memory_that_is_gone_after_all(monkeypatch):
     def load(layout, placement):
         raise torch.OutOfMemoryError("CUDA out of memory")
