@@ -19,6 +19,7 @@ LAST_LAYER_ON_DISK = {"": "cpu", "model.layers.5": "disk"}
 
 @pytest.fixture(autouse=True)
 def _nothing_is_kept():
+    factory._loaded.cache_clear()
     yield
     factory._loaded.cache_clear()
 
