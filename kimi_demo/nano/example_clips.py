@@ -27,7 +27,7 @@ SHORTEST_MOOD_S = 1.8  # a word alone shows none
 MOST_DRAWS = 5_000
 SEQUENCE = frozenset({"dog", "bell", "siren", "bird", "phone ring", "knocking", "piano melody"})
 QUESTIONS = {
-    "question-en": ("slt", "What is two plus three?"),
+    "question-en": ("slt", "What is the capital of France?"),
     "question-zh": (MANDARIN, "你叫什么名字？"),
 }
 
