@@ -18,6 +18,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 from transformers import WhisperConfig, WhisperFeatureExtractor, WhisperForConditionalGeneration
 
+from kimi_demo.checkpoint.released import tiny
 from kimi_demo.model.config import LanguageModelConfig
 from kimi_demo.model.detokenizer.config import FlowConfig
 from kimi_demo.model.detokenizer.flow import FlowTransformer
@@ -77,30 +78,20 @@ def _write_text_tokenizer(folder: Path) -> Vocabulary:
 
 
 def _write_language_model(folder: Path, vocabulary: Vocabulary) -> None:
-    config = LanguageModelConfig(
-        vocabulary_size=vocabulary.token_offset + CODES,
-        hidden_size=64,
-        intermediate_size=96,
-        num_layers=4,
-        num_heads=4,
-        num_kv_heads=2,
-        num_audio_layers=2,
-        branch_layer=1,
-        audio_token_offset=vocabulary.token_offset,
-        adaptor_input_size=4 * WIDTH,
-        media_begin=vocabulary.media_begin,
-        media_end=vocabulary.media_end,
-        pad=vocabulary.pad,
-    )
+    config = tiny(_base_tokens(vocabulary)).language_model
     _write_json(folder / "config.json", config.to_json() | _remote(config, vocabulary))
     tensors = LanguageModel(config).state_dict() | _rotary_tables(config)
     half = {name: tensor.to(torch.bfloat16) for name, tensor in tensors.items()}
     _write_shards(folder, half)
 
 
+def _base_tokens(vocabulary: Vocabulary) -> int:
+    return vocabulary.token_offset - len(published_special_tokens())
+
+
 def _remote(config: LanguageModelConfig, vocabulary: Vocabulary) -> dict[str, object]:
     """What the published config.json says besides."""
-    base = vocabulary.token_offset - len(published_special_tokens())
+    base = _base_tokens(vocabulary)
     code = "modeling_moonshot_kimia.MoonshotKimiaForCausalLM"
     return {
         "architectures": ["MoonshotKimiaForCausalLM"],

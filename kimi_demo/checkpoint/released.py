@@ -106,7 +106,7 @@ RELEASED = Sizes(
 )
 
 
-def _tiny(base_tokens: int = 320, codes: int = 64, encoder_width: int = 32) -> Sizes:
+def tiny(base_tokens: int = 320, codes: int = 64, encoder_width: int = 32) -> Sizes:
     """The release with every width and depth cut down, so that a CPU computes it at once."""
     ids = Vocabulary.published(base_tokens)
     return Sizes(
@@ -146,7 +146,7 @@ def _tiny(base_tokens: int = 320, codes: int = 64, encoder_width: int = 32) -> S
     )
 
 
-TINY = _tiny()
+TINY = tiny()
 
 
 def write_configuration(sizes: Sizes, folder: Path) -> Layout:
