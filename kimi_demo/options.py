@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 from kimi_demo.errors import InputError
@@ -53,9 +52,3 @@ def memory_of(text: str) -> dict[int | str, str]:
         device, amount, unit = match.groups()
         found[device if device == "cpu" else int(device)] = f"{amount}{unit}"
     return found
-
-
-def listed(options: ModelOptions) -> Mapping[str, str]:
-    """What differs from the defaults, for a line in the log."""
-    base = ModelOptions()
-    return {k: str(v) for k, v in vars(options).items() if v != getattr(base, k)}

@@ -81,7 +81,7 @@ def download(repo: str, revision: str | None, report: Callable[[str], None]) -> 
     revision: a branch, a tag or a commit; None takes the pinned one.
     Raises: CheckpointError if the repository or the network cannot be reached, or it lacks files.
     """
-    revision = revision or PINNED.get(repo, ANY_REVISION)
+    revision = revision or _usual_revision(repo)
     folder = _fetch(repo, revision, _needed_patterns(), report)
     pickles = [
         f"{part}/{PICKLE}"
@@ -101,17 +101,20 @@ def described(repo: str, revision: str | None, report: Callable[[str], None]) ->
 
     Raises: CheckpointError as `download`.
     """
-    revision = revision or PINNED.get(repo, ANY_REVISION)
-    configs = (CONFIG, *(f"{part}/{name}" for part in _NEEDED for name in _CONFIGURATIONS))
-    folder = _fetch(repo, revision, configs, report)
+    revision = revision or _usual_revision(repo)
+    folder = _fetch(repo, revision, [*_CONFIGURATIONS, *_within(_CONFIGURATIONS)], report)
     speech_tokenizer = folder / SPEECH_TOKENIZER_FOLDER
     if not speech_tokenizer.is_dir():
         speech_tokenizer = _fetch(
             SPEECH_TOKENIZER, SPEECH_TOKENIZER_REVISION, _CONFIGURATIONS, report
         )
-    parts = (folder / name for name in (ACOUSTIC_FOLDER, FLOW_FOLDER, VOCODER_FOLDER))
-    acoustic_encoder, flow, vocoder = parts
-    return Layout(folder, acoustic_encoder, speech_tokenizer, flow, vocoder)
+    return Layout(
+        folder,
+        folder / ACOUSTIC_FOLDER,
+        speech_tokenizer,
+        folder / FLOW_FOLDER,
+        folder / VOCODER_FOLDER,
+    )
 
 
 def pending(repo: str, revision: str | None) -> list[Download]:
@@ -122,7 +125,7 @@ def pending(repo: str, revision: str | None) -> list[Download]:
     if constants.HF_HUB_OFFLINE:
         return []
     pickles = [f"{part}/{PICKLE}" for part in (FLOW_FOLDER, VOCODER_FOLDER)]
-    revision = revision or PINNED.get(repo, ANY_REVISION)
+    revision = revision or _usual_revision(repo)
     files = _listed(repo, revision, [*_needed_patterns(), *pickles])
     folders = {
         file.filename.rpartition("/")[0] for file in files if file.filename.endswith(".safetensors")
@@ -135,6 +138,15 @@ def pending(repo: str, revision: str | None) -> list[Download]:
     return [
         Download(of, file.filename, file.file_size or 0) for of, file in found if file.will_download
     ]
+
+
+def _usual_revision(repo: str) -> str:
+    return PINNED.get(repo, ANY_REVISION)
+
+
+def _within(names: Sequence[str]) -> list[str]:
+    """These files in the folder of any part."""
+    return [f"{part}/{name}" for part in _NEEDED if part for name in names]
 
 
 def cache_folder() -> Path:
