@@ -17,7 +17,9 @@ import pytest
 from huggingface_hub import constants
 
 from kimi_demo.checkpoint import conversion, hub, source
+from kimi_demo.engine import factory
 from kimi_demo.errors import CheckpointError
+from kimi_demo.options import ModelOptions
 from tests.release import SPEECH_TOKENIZER
 
 ROOT = Path(__file__).parents[2]
@@ -344,3 +346,22 @@ def test_what_would_be_fetched_is_told_before(served, released):
     assert all((layout.root / name).stat().st_size == size for name, size in sizes.items())
     assert source.pending(hub.RELEASE) == []
     assert source.pending(str(released)) == []
+
+
+def test_a_start_plans_from_configurations_before_it_fetches_weights(served, tmp_path, monkeypatch):
+    monkeypatch.setattr(conversion, "default_cache", lambda: tmp_path / "converted")
+    factory._loaded.cache_clear()
+    with pytest.raises(CheckpointError, match="does not fit"):
+        factory.create_engine(ModelOptions(hub.RELEASE, device="cpu", max_memory="cpu=1MiB"))
+    for repo in (hub.RELEASE, hub.SPEECH_TOKENIZER):
+        fetched = served.fetched(repo) - {"revision", "tree"}
+        assert fetched
+        assert all(name.endswith((".json", ".yaml")) for name in fetched), fetched
+    engine = factory.create_engine(ModelOptions(hub.RELEASE, device="cpu"))
+    assert engine.capabilities.model == "Kimi-Audio"
+    engine.close()
+    factory._loaded.cache_clear()
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    set_endpoint(monkeypatch, NOBODY)
+    factory.create_engine(ModelOptions(hub.RELEASE, device="cpu")).close()
+    factory._loaded.cache_clear()
