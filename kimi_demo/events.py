@@ -17,10 +17,30 @@ FinishReason = Literal["stop", "length", "loop"]
 
 
 @dataclass(frozen=True)
+class Queued:
+    """Others are served first. ahead: how many; 0 once, when this request's turn has come.
+
+    It is repeated while the request waits, so that whoever reads the stream can go away.
+    """
+
+    ahead: int
+
+
+@dataclass(frozen=True)
 class Started:
     """The request was accepted and its prompt built."""
 
     prompt_tokens: int
+
+
+@dataclass(frozen=True)
+class Stepped:
+    """One decode step more was done, whether or not anything came of it: whoever reads the stream
+    can go away after each. Both counts are those of the answer so far.
+    """
+
+    text_tokens: int
+    audio_tokens: int
 
 
 @dataclass(frozen=True)
@@ -70,7 +90,9 @@ class Timings:
 
 @dataclass(frozen=True)
 class Finished:
-    """The answer is complete. audio_codes and text rebuild it as history (SpokenPart)."""
+    """The answer is complete. audio_codes and text rebuild it as history (SpokenPart); where the
+    codes stay with a server, audio_id stands for them there.
+    """
 
     reason: FinishReason
     prompt_tokens: int
@@ -78,9 +100,10 @@ class Finished:
     audio_tokens: int
     timings: Timings
     audio_codes: tuple[int, ...] = ()
+    audio_id: str = ""
 
 
-Event = Started | TextDelta | StartedOver | AudioDelta | Weighed | Finished
+Event = Queued | Started | Stepped | TextDelta | StartedOver | AudioDelta | Weighed | Finished
 
 
 @dataclass(frozen=True, eq=False)

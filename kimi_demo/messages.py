@@ -7,8 +7,12 @@ from typing import Literal
 
 from kimi_demo.audio import Audio
 
+CODES_PER_S = 12.5  # of speech: a position of the prompt, and a decode step, for each
+
 Role = Literal["user", "assistant"]
 OutputType = Literal["text", "both"]
+# What a request is for. The model reads the messages alone; a server has an address for each.
+Task = Literal["chat", "speech", "transcription", "translation", "question"]
 
 
 @dataclass(frozen=True)
@@ -33,10 +37,14 @@ class AudioPart:
 @dataclass(frozen=True)
 class SpokenPart:
     """What the assistant once said: its semantic codes beside their text, so that history needs no
-    second encoding (the `audio-text` message of the reference)."""
+    second encoding (the `audio-text` message of the reference).
+
+    id: what stands for the codes at the server that spoke, if they stay there.
+    """
 
     codes: tuple[int, ...]
     text: str
+    id: str = ""
 
 
 Part = TextPart | AudioPart | SpokenPart
@@ -91,6 +99,7 @@ class Request:
     max_new_tokens: decode steps at most (12.5 a second in speech); None takes the model's limit.
     options: if there are any, nothing is generated: the text head weighs them against each other
     and the answer is the label of the likeliest.
+    task, language: what the messages were made for, for engines that send it elsewhere.
     """
 
     messages: tuple[Message, ...]
@@ -99,3 +108,5 @@ class Request:
     seed: int = 0
     max_new_tokens: int | None = None
     options: tuple[Option, ...] = ()
+    task: Task = "chat"
+    language: str = ""

@@ -104,6 +104,9 @@ class TaskTable:
     speech_prompt: the one that is used, by its name; or words of its own that precede the text.
     transcription_prompts, caption_prompts: language code to instruction; "" serves any other.
     wordings: other instructions for transcription, by name, to repeat published measurements.
+    translation_prompt: instruction to write down in English what is said in any language; empty if
+    the checkpoint has not learned it.
+    follows_instructions: whether words about how to speak or answer change anything.
     choices: closed questions by name: emotion, sound, scene ...
     text_normalizer: name in `kimi_demo.text.NORMALIZERS`, applied to what is to be spoken or
     answered.
@@ -132,6 +135,8 @@ class TaskTable:
         }
     )
     wordings: Mapping[str, str] = field(default_factory=lambda: dict(PUBLISHED_WORDINGS))
+    translation_prompt: str = "Please translate the speech in this audio into English text."
+    follows_instructions: bool = True
     caption_prompts: Mapping[str, str] = field(
         default_factory=lambda: {
             "zh": "请描述这段音频中的声音。",
@@ -161,21 +166,45 @@ class TaskTable:
         if not path.exists():
             return cls()
         try:
-            values = json.loads(path.read_text(encoding="utf-8"))
-            return cls(**{name: _READ.get(name, _as_is)(value) for name, value in values.items()})
-        except (OSError, ValueError, TypeError, AttributeError) as exc:
+            return cls.of(json.loads(path.read_text(encoding="utf-8")))
+        except (OSError, ValueError) as exc:
             raise CheckpointError(f"{path.name} is broken: {exc}") from exc
 
+    @classmethod
+    def of(cls, values: Mapping[str, Any]) -> TaskTable:
+        """The table with these values, as JSON knows them; absent ones are the published.
+
+        Raises: ValueError for what no table has.
+        """
+        try:
+            return cls(**{name: _READ.get(name, _as_is)(value) for name, value in values.items()})
+        except (TypeError, AttributeError) as exc:
+            raise ValueError(str(exc)) from exc
+
+    def values(self) -> dict[str, Any]:
+        """What `of` reads."""
+        return dataclasses.asdict(self)
+
     def speech(
-        self, text: str, sampling: Sampling | None = None, seed: int = 0, prompt: str = ""
+        self,
+        text: str,
+        sampling: Sampling | None = None,
+        seed: int = 0,
+        prompt: str = "",
+        instructions: str = "",
     ) -> Request:
         """Text to speech. prompt: one of `speech_prompts`; empty takes the usual one.
+        instructions: how to speak, for checkpoints that follow any.
 
         Raises: InputError if the text is empty, too long or has nothing that can be spoken, or for
         an unknown prompt.
         """
-        message = Message("user", (self.aloud(self.readable(text), prompt),))
-        return Request((message,), "both", sampling or self.speech_sampling, seed)
+        part = self.aloud(self.readable(text), prompt)
+        if instructions.strip() and self.follows_instructions:
+            part = dataclasses.replace(part, text=f"{instructions.strip()}\n{part.text}")
+        message = Message("user", (part,))
+        sampling = sampling or self.speech_sampling
+        return Request((message,), "both", sampling, seed, task="speech")
 
     def aloud(self, spoken: str, prompt: str = "") -> TextPart:
         """Readable text as the model is asked to read it. Raises: InputError, unknown prompt."""
@@ -218,7 +247,21 @@ class TaskTable:
             raise _unknown("wording", wording, self.wordings)
         prompt = self.wordings.get(wording) or _in(self.transcription_prompts, language)
         sampling = self.evaluation_sampling if wording else self.listening_sampling
-        return self._about(audio, prompt, seed, self.transcript_limit, sampling)
+        request = self._about(audio, prompt, seed, self.transcript_limit, sampling)
+        return dataclasses.replace(request, task="transcription", language=language)
+
+    def translation(self, audio: Audio, seed: int = 0) -> Request:
+        """Speech in any language to English text.
+
+        Raises: AudioError if the sound cannot be listened to; InputError if the checkpoint has not
+        learned it.
+        """
+        if not self.translation_prompt:
+            raise InputError(
+                "this model has not learned to translate: ask for a transcription instead"
+            )
+        request = self._about(audio, self.translation_prompt, seed, self.transcript_limit)
+        return dataclasses.replace(request, task="translation", language="en")
 
     def caption(self, audio: Audio, language: str = "", seed: int = 0) -> Request:
         """A sentence about the sound. Raises: AudioError if it cannot be listened to."""
@@ -256,7 +299,7 @@ class TaskTable:
         heard = check_heard(audio, self.max_audio_s)
         message = Message("user", (TextPart(prompt), AudioPart(heard)))
         sampling = sampling or self.listening_sampling
-        return Request((message,), "text", sampling, seed, limit.of(heard))
+        return Request((message,), "text", sampling, seed, limit.of(heard), task="question")
 
     def readable(self, text: str) -> str:
         """The text as this checkpoint reads it.

@@ -18,6 +18,7 @@ class Capabilities:
     label: one honest sentence about the checkpoint, shown wherever it speaks.
     languages: of speech output, as codes.
     card: Markdown on what it can do, how well, and how it was made; empty if it brings none.
+    slots: requests that it serves at once.
     """
 
     model: str
@@ -28,6 +29,7 @@ class Capabilities:
     languages: tuple[str, ...] = ("en",)
     tasks: TaskTable = TaskTable()
     card: str = ""
+    slots: int = 1
 
 
 class Engine(Protocol):
@@ -39,7 +41,8 @@ class Engine(Protocol):
     def stream(self, request: Request) -> Generator[Event, None, None]:
         """Yields Started, then deltas, then Finished; failures are raised as KimiError.
 
-        close() on the generator cancels and frees everything that the request held.
+        close() on the generator cancels and frees everything that the request held. It waits no
+        longer than a decode step: while there is nothing to tell, Queued and Stepped come.
         """
         ...
 

@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 import torch
 
@@ -21,6 +22,7 @@ from kimi_demo.events import (
     Finished,
     FinishReason,
     Started,
+    Stepped,
     TextDelta,
     Timings,
     Weighed,
@@ -31,6 +33,8 @@ from kimi_demo.model.generation import GenerationRules, Step, Turn, generate, st
 from kimi_demo.model.prompt import Heard, PromptBuilder, PromptRules, PromptStreams
 from kimi_demo.model.text_tokenizer import IncrementalDecoder
 from kimi_demo.model.weighing import weigh
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -108,15 +112,20 @@ class LocalEngine:
         model = self._loaded().language_model
         for step in generate(model, prompt, turn, self._cache):
             yield from answer.take(step)
+            yield answer.stepped()
         assert turn.finish_reason is not None
         yield from answer.finish(turn.finish_reason)
 
-    def _choose(self, answer: _Answer, request: Request, prompt: PromptStreams) -> Iterator[Event]:
+    def _choose(
+        self, answer: _Answer, request: Request, prompt: PromptStreams
+    ) -> Generator[Event, None, None]:
         yield Started(len(prompt))
         checkpoint = self._loaded()
         answers = [checkpoint.text_tokenizer.encode(option.answer) for option in request.options]
         blank = checkpoint.vocabulary.text_blank
-        weights = weigh(checkpoint.language_model, prompt, answers, blank, self._cache)
+        weights = yield from answer.stepping(
+            weigh(checkpoint.language_model, prompt, answers, blank, self._cache)
+        )
         yield Weighed(weights)
         likeliest = weights.index(max(weights))
         yield from answer.take_choice(request.options[likeliest].label, len(answers[likeliest]))
@@ -175,6 +184,19 @@ class _Answer:
             if self._speech:
                 self._speech.push(self._codes[-1])
         yield from self._sound(wait=False)
+
+    def stepped(self) -> Stepped:
+        """The counts so far."""
+        return Stepped(self._text_tokens, len(self._codes))
+
+    def stepping(self, steps: Generator[None, None, T]) -> Generator[Event, None, T]:
+        """Steps that tell nothing by themselves; returns what they come to."""
+        while True:
+            try:
+                next(steps)
+            except StopIteration as end:
+                return end.value
+            yield self.stepped()
 
     def take_choice(self, label: str, tokens: int) -> Iterator[Event]:
         """The chosen option, in whose place the model would write `tokens` ids."""

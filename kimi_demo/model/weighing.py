@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
 from itertools import pairwise
 
 import torch
@@ -21,8 +21,9 @@ def weigh(
     blank: int,
     cache: SlotCache,
     slot: int = 0,
-) -> tuple[float, ...]:
-    """Probability of each answer, given that it is one of them.
+) -> Generator[None, None, tuple[float, ...]]:
+    """Probability of each answer, given that it is one of them: what the generator returns, after
+    it has stopped at each step.
 
     answers: text ids of each. blank: fills the audio stream beside them.
     The prompt is read once; every answer is then fed over the positions behind it, where the mask
@@ -37,6 +38,7 @@ def weigh(
         for offset, (fed, expected) in enumerate(pairwise(ids)):
             logits = _feed(model, cache, slot, fed, blank, len(prompt) + offset)
             score = score + _log_probabilities(logits)[expected]
+            yield
         scores.append(score)
     return tuple(torch.stack(scores).softmax(0).tolist())
 

@@ -149,6 +149,8 @@ def task_table() -> TaskTable:
         max_segment_s=8.0,  # no longer utterance was heard in training
         memory=Memory(turns=1),  # nor more than one turn before the question
         reply_outputs=("both",),  # nor an answer that is not spoken
+        translation_prompt="",  # nor to translate
+        follows_instructions=False,
         speech_sampling=greedy,
         chat_sampling=greedy,
         listening_sampling=greedy,

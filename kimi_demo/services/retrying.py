@@ -9,10 +9,9 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Generator
 from contextlib import closing
-from itertools import islice
 
 from kimi_demo.engine.base import Engine
-from kimi_demo.events import Event, FinishReason, StartedOver
+from kimi_demo.events import Event, FinishReason, Started, StartedOver
 from kimi_demo.messages import Request
 from kimi_demo.services.relay import Totals, relayed
 
@@ -29,7 +28,7 @@ def stream(engine: Engine, request: Request) -> Generator[Event, None, None]:
     totals = Totals()
     first_events = engine.stream(request)
     with closing(first_events):
-        yield from islice(first_events, 1)  # Started
+        yield from _until_started(first_events)
         ending = yield from relayed(first_events, totals)
     if ending.reason in RUNAWAY:
         yield StartedOver()
@@ -37,3 +36,11 @@ def stream(engine: Engine, request: Request) -> Generator[Event, None, None]:
         ending = yield from relayed(engine.stream(again), totals)
         ending = dataclasses.replace(totals.finished(), reason=ending.reason)
     yield ending
+
+
+def _until_started(events: Generator[Event, None, None]) -> Generator[Event, None, None]:
+    """All up to and with Started; what follows stays in the stream."""
+    for event in events:
+        yield event
+        if isinstance(event, Started):
+            return

@@ -14,6 +14,18 @@ PROMPT_IDS = [5, 9, 14, 2, 30, 7]
 ANSWERS = [[11], [12, 4, 17], [12, 4], [6, 21, 21, 8]]
 
 
+def weighed(*arguments):
+    """The probabilities, whatever steps it took."""
+
+    def run():
+        found.append((yield from weigh(*arguments)))
+
+    found = []
+    for _ in run():
+        pass
+    return found[0]
+
+
 @pytest.fixture(scope="module")
 def model():
     torch.manual_seed(0)
@@ -61,7 +73,7 @@ def whole_pass(model, answers):
 @pytest.mark.parametrize("answers", [ANSWERS, ANSWERS[::-1], [[11], [12]], [[4, 4], [4, 5]]])
 def test_it_equals_one_whole_pass_for_each_answer(model, answers, slot):
     cache = model.new_cache(slots=2)
-    probabilities = weigh(model, prompt_with(), answers, BLANK, cache, slot)
+    probabilities = weighed(model, prompt_with(), answers, BLANK, cache, slot)
     assert probabilities == pytest.approx(whole_pass(model, answers), abs=1e-5)
     assert sum(probabilities) == pytest.approx(1.0)
     assert max(probabilities) - min(probabilities) > 0.01
@@ -71,7 +83,7 @@ def test_what_the_slot_held_before_does_not_matter(model):
     used, new = model.new_cache(slots=1), model.new_cache(slots=1)
     for layer in (*used.keys, *used.values):
         layer.normal_()
-    weights = [weigh(model, prompt_with(), ANSWERS, BLANK, cache) for cache in (used, new)]
+    weights = [weighed(model, prompt_with(), ANSWERS, BLANK, cache) for cache in (used, new)]
     assert weights[0] == pytest.approx(weights[1], abs=1e-6)
 
 
@@ -90,18 +102,23 @@ def test_only_further_ids_cost_a_step(model, monkeypatch, answers, steps):
 
     for name in calls:
         monkeypatch.setattr(model, name, counted(name))
-    weigh(model, prompt_with(), answers, BLANK, model.new_cache(slots=1))
+    weighed(model, prompt_with(), answers, BLANK, model.new_cache(slots=1))
     assert calls == {"prefill": 1, "decode": steps}
 
 
 @pytest.mark.parametrize("answers", [[], [[11], []]])
 def test_nothing_to_choose_from_is_refused(model, answers):
     with pytest.raises(PromptError, match="options"):
-        weigh(model, prompt_with(), answers, BLANK, model.new_cache(slots=1))
+        weighed(model, prompt_with(), answers, BLANK, model.new_cache(slots=1))
 
 
 def test_a_slot_is_filled_to_its_last_position_and_no_further(model):
     fitting = model.new_cache(slots=1, positions=len(PROMPT_IDS) + 2)
-    weigh(model, prompt_with(), [[1, 2, 3]], BLANK, fitting)
+    weighed(model, prompt_with(), [[1, 2, 3]], BLANK, fitting)
     with pytest.raises(PromptError, match="9 of 8 positions"):
-        weigh(model, prompt_with(), [[1], [1, 2, 3, 4]], BLANK, fitting)
+        weighed(model, prompt_with(), [[1], [1, 2, 3, 4]], BLANK, fitting)
+
+
+def test_it_stops_at_each_step_so_that_it_can_be_left(model):
+    steps = weigh(model, prompt_with(), ANSWERS, BLANK, model.new_cache(slots=1))
+    assert len(list(steps)) == sum(len(answer) - 1 for answer in ANSWERS)

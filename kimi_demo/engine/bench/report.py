@@ -22,14 +22,13 @@ from kimi_demo.engine.bench import comparison, memory, speed, surroundings
 from kimi_demo.engine.factory import device_of, enough_memory, placement_of, share_cores
 from kimi_demo.engine.local import LocalEngine
 from kimi_demo.errors import InputError
-from kimi_demo.messages import Request
+from kimi_demo.messages import CODES_PER_S, Request
 from kimi_demo.model.config import LanguageModelConfig
 from kimi_demo.model.generation import SPEECH_POSITIONS
 from kimi_demo.model.tensors import TensorSource, stored_in
 from kimi_demo.options import ModelOptions
 
 TEXT = "The weather is fine today, and the train to the north leaves at half past seven."
-CODES_PER_S = 12.5
 RANDOM_SIZES = {"released": RELEASED, "tiny": TINY}
 
 
