@@ -58,7 +58,7 @@ def run(args: argparse.Namespace) -> int:
 def _asked(turn: str) -> str | Audio:
     """A file's sound if the turn names one, else the text itself."""
     if turn.lower().endswith(SOUND_SUFFIXES) or _is_file(turn):
-        return without_silence(audio.read(turn).resampled(INPUT_SAMPLE_RATE))
+        return without_silence(audio.read(turn, sample_rate=INPUT_SAMPLE_RATE))
     return turn
 
 

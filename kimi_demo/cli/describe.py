@@ -45,7 +45,7 @@ def run(args: argparse.Namespace) -> int:
 
     Raises: InputError if the file, the task or its options cannot be used.
     """
-    sound = audio.read(args.file)
+    sound = audio.read(args.file, sample_rate=audio.INPUT_SAMPLE_RATE)
     with opened_engine(args) as engine:
         request = _request(engine.capabilities.tasks, sound, args)
         answer = collect(retrying.stream(engine, request))
@@ -93,6 +93,8 @@ def _request(tasks: TaskTable, sound: audio.Audio, args: argparse.Namespace) -> 
 
 
 def _chances(request: Request, answer: Answer) -> dict[str, float]:
-    """Option -> probability, in the order of the options; empty for an open question."""
-    labels = (option.label for option in request.options)
+    """Option -> probability, in the order of the options; empty for an open question, and where a
+    server does not tell them.
+    """
+    labels = [option.label for option in request.options] if answer.probabilities else []
     return {k: round(p, 4) for k, p in zip(labels, answer.probabilities, strict=True)}

@@ -65,7 +65,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _transcribe(engine: Engine, path: str, args: argparse.Namespace) -> None:
-    sound = audio.read(path).resampled(INPUT_SAMPLE_RATE)
+    sound = audio.read(path, sample_rate=INPUT_SAMPLE_RATE)
     events = transcribing.transcribe(engine, sound, args.language, wording=args.wording)
     transcript, finished = transcribing.transcript_of(events)
     if args.json:

@@ -74,8 +74,8 @@ def question(
         return text
     if not path:
         raise InputError(words["conversation_nothing"])
-    heard = audio.check_heard(audio.read(path), max_audio_s)
-    return without_silence(heard.resampled(audio.INPUT_SAMPLE_RATE))
+    heard = audio.read(path, sample_rate=audio.INPUT_SAMPLE_RATE)
+    return without_silence(audio.check_heard(heard, max_audio_s))
 
 
 class ReplyView:

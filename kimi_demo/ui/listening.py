@@ -69,7 +69,7 @@ def heard(path: str | None, words: Mapping[str, str]) -> Audio:
     """
     if not path:
         raise AudioError(words["audio_missing"])
-    return audio.read(path).resampled(INPUT_SAMPLE_RATE)
+    return audio.read(path, sample_rate=INPUT_SAMPLE_RATE)
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,9 @@
 """Sounds as values: reading, mixing down, resampling, checks, encoding."""
 
 import io
+import tempfile
+import tracemalloc
+from contextlib import suppress
 
 import av
 import numpy as np
@@ -244,3 +247,176 @@ def test_a_wav_file_holds_the_pcm_samples():
     samples, rate = soundfile.read(io.BytesIO(sound.wav()), dtype="int16")
     assert rate == 24_000
     assert samples.astype("<i2").tobytes() == sound.pcm16()
+
+
+def stored(sound, format_, subtype=None, channels=1):
+    """A file of a sound in memory, each channel alike."""
+    file = io.BytesIO()
+    samples = np.repeat(sound.waveform[:, None], channels, axis=1)
+    soundfile.write(file, samples, sound.sample_rate, format=format_, subtype=subtype)
+    file.seek(0)
+    return file
+
+
+def patched(file, place, value):
+    """The same bytes with a lie in the header."""
+    content = bytearray(file.getvalue())
+    content[place : place + len(value)] = value
+    return io.BytesIO(bytes(content))
+
+
+@pytest.mark.parametrize(
+    ("format_", "subtype", "rate"),
+    [
+        ("WAV", "PCM_U8", 8_000),
+        ("WAV", "PCM_24", 44_100),
+        ("WAV", "PCM_32", 22_050),
+        ("WAV", "DOUBLE", 96_000),
+        ("FLAC", None, 192_000),
+        ("MP3", None, 44_100),
+        ("OGG", "VORBIS", 44_100),
+        ("OGG", "OPUS", 48_000),
+    ],
+)
+def test_a_file_is_the_same_sound_in_blocks_and_at_once(format_, subtype, rate):
+    file = stored(tone(9.0, rate), format_, subtype, channels=2)
+    samples, _ = soundfile.read(file, dtype="float32", always_2d=True)
+    at_once = Audio(samples.mean(axis=1), rate)
+    for wanted in (None, 16_000):
+        file.seek(0)
+        sound = audio.decode(file, sample_rate=wanted)
+        expected = at_once.resampled(wanted or rate)
+        assert sound.sample_rate == expected.sample_rate
+        np.testing.assert_allclose(sound.waveform, expected.waveform, rtol=0, atol=1e-6)
+        assert sound.waveform.dtype == np.float32
+
+
+def test_containers_are_resampled_on_the_way(tmp_path):
+    path = tmp_path / "tone.m4a"
+    write_container(path, "aac", sample_rate=44_100, seconds=3.0)
+    on_the_way, afterwards = audio.read(path, sample_rate=16_000), audio.read(path)
+    expected = afterwards.resampled(16_000).waveform
+    np.testing.assert_allclose(on_the_way.waveform, expected, rtol=0, atol=1e-5)
+
+
+def test_a_file_is_left_open_and_its_name_is_not_asked():
+    file = stored(tone(), "WAV")
+    file.name = "/etc/passwd"
+    assert audio.decode(file).duration_s == 1.0
+    assert not file.closed
+
+
+@pytest.mark.parametrize("in_memory", [10**6, 100])
+def test_uploads_are_read_wherever_they_are_kept(tmp_path, in_memory):
+    path = tmp_path / "tone.m4a"
+    write_container(path, "aac")
+    for content in (path.read_bytes(), stored(tone(), "WAV").getvalue()):
+        with tempfile.SpooledTemporaryFile(in_memory) as file:
+            file.write(content)
+            file.seek(0)
+            assert audio.decode(file).duration_s == pytest.approx(1.0, abs=0.1)
+
+
+def test_a_header_that_promises_more_than_there_is_takes_no_memory():
+    claimed = 3000 * 16_000  # samples: 50 minutes, where there is a second
+    size = (2 * claimed).to_bytes(4, "little")
+    lying = patched(stored(tone(), "WAV"), 40, size)
+    tracemalloc.start()
+    try:
+        assert audio.decode(lying).duration_s == pytest.approx(1.0, abs=0.01)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 4e6
+
+
+def flac_claiming(sample_rate, channels, samples):
+    """A flac file with another stream header: 20 bits of rate, 3 of channels - 1, 5 of bits a
+    sample - 1, 36 of samples.
+    """
+    fields = sample_rate << 44 | (channels - 1) << 41 | 15 << 36 | samples
+    return patched(stored(tone(), "FLAC"), 18, fields.to_bytes(8, "big"))
+
+
+def test_the_forged_flac_header_has_the_right_place():
+    assert audio.decode(flac_claiming(16_000, 1, 16_000)).duration_s == 1.0
+
+
+def test_a_flac_stream_of_unstated_length_is_read():
+    assert audio.decode(flac_claiming(16_000, 1, 0)).duration_s == 1.0
+
+
+def test_a_forged_rate_is_refused_before_anything_is_decoded():
+    with pytest.raises(AudioError, match="655350 samples a second"):
+        audio.decode(flac_claiming(655_350, 8, 655_350 * 3))
+
+
+def test_too_many_channels_are_refused():
+    assert audio.decode(stored(tone(0.2), "WAV", channels=16)).duration_s == pytest.approx(0.2)
+    with pytest.raises(AudioError, match="17 channels and at most 16"):
+        audio.decode(stored(tone(0.2), "WAV", channels=17))
+
+
+@pytest.mark.parametrize("rate", [500, 400_000])
+def test_rates_of_no_recorder_are_refused(rate):
+    with pytest.raises(AudioError, match=f"{rate} samples a second"):
+        audio.decode(stored(tone(0.2, rate), "WAV"))
+
+
+def test_a_length_that_no_header_states_is_counted_while_it_is_decoded(monkeypatch):
+    blocks = []
+    real = audio._Sink.take
+
+    def counted(self, block):
+        blocks.append(len(block))
+        real(self, block)
+
+    monkeypatch.setattr(audio._Sink, "take", counted)
+    with pytest.raises(AudioError, match="at most 2 s"):
+        audio.decode(flac_of_unstated_length(120.0), max_duration_s=2.0)
+    assert sum(blocks) <= 2.0 * 16_000 + audio._BLOCK_SAMPLES
+
+
+def flac_of_unstated_length(seconds):
+    file = stored(Audio(np.zeros(round(seconds * 16_000), np.float32), 16_000), "FLAC")
+    return patched(file, 18, (16_000 << 44 | 15 << 36).to_bytes(8, "big"))
+
+
+def png():
+    """A picture's first bytes, and zeros."""
+    return b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR\x00\x00\x00\x20\x00\x00\x00\x20" + bytes(5000)
+
+
+NO_SOUNDS = {
+    "nothing": b"",
+    "random": np.random.default_rng(0).bytes(50_000),
+    "picture": png(),
+    "playlist": b"#EXTM3U\n#EXTINF:1,\nfile:///etc/passwd\n#EXT-X-ENDLIST\n",
+    "list": b"ffconcat version 1.0\nfile /etc/passwd\n",
+    "page": b"<!doctype html><title>404</title>" * 100,
+    "header": stored(Audio(np.zeros(0, np.float32), 16_000), "WAV").getvalue(),
+    "numbers": stored(Audio(np.full(100, np.nan, np.float32), 16_000), "WAV", "FLOAT").getvalue(),
+}
+
+
+@pytest.mark.parametrize("content", NO_SOUNDS.values(), ids=NO_SOUNDS)
+def test_what_is_no_sound_is_refused_without_a_path(content):
+    with pytest.raises(AudioError) as refused:
+        audio.decode(io.BytesIO(content))
+    assert "/" not in str(refused.value)
+
+
+@pytest.mark.parametrize("format_", ["WAV", "FLAC", "MP3", "OGG", "m4a", "webm"])
+def test_broken_files_are_refused_or_read_as_far_as_they_go(format_, tmp_path):
+    if format_ in ("m4a", "webm"):
+        path = tmp_path / f"tone.{format_}"
+        write_container(path, {"m4a": "aac", "webm": "libopus"}[format_])
+        content = path.read_bytes()
+    else:
+        content = stored(tone(), format_).getvalue()
+    rng = np.random.default_rng(0)
+    for _ in range(30):
+        broken = np.frombuffer(content, np.uint8)[: rng.integers(len(content))].copy()
+        broken[rng.integers(0, max(1, min(300, len(broken))), 5) % max(1, len(broken))] = 255
+        with suppress(AudioError):
+            assert audio.decode(io.BytesIO(broken.tobytes()), 60.0, 16_000).duration_s <= 60.0
