@@ -20,7 +20,9 @@ def chosen_language(language: str, possible: Collection[str]) -> str:
         return ""
     if language not in possible:
         choices = ", ".join((DETECT, *possible))
-        raise InputError(f"there is no language {language!r} here: choose one of {choices}")
+        raise InputError(
+            f"there is no language {language!r} here: choose one of {choices}", param="language"
+        )
     return language
 
 

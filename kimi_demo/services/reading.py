@@ -58,12 +58,14 @@ def read_aloud(
     language: str = "",
     prompt: str = "",
     check: bool = False,
+    instructions: str = "",
 ) -> Generator[ReadingEvent, None, None]:
     """Speaks the text: for each sentence SentenceStarted and its deltas, at the end one Finished
     for all; pauses come as silent AudioDeltas. close() cancels what the engine is doing.
 
     prompt: a way to ask for speech, one of the table's. check: each sentence is listened to before
-    its sound comes, and followed by Checked; see `checking`.
+    its sound comes, and followed by Checked; see `checking`. instructions: how to speak, for
+    checkpoints that follow any.
     Raises: InputError at once, before anything is spoken, for text that is empty, too long or
     cannot be spoken, for an unknown prompt, and for a language that the checkpoint does not speak.
     """
@@ -79,7 +81,10 @@ def read_aloud(
         tasks.readable(text[: tasks.max_text_chars])  # knows best what is wrong with it
         raise InputError("nothing in this text can be spoken")
     _check_spoken(found, chosen, engine.capabilities.languages)
-    plan = [(passage, tasks.speech(passage.text, sampling, seed, prompt)) for passage in found]
+    plan = [
+        (passage, tasks.speech(passage.text, sampling, seed, prompt, instructions))
+        for passage in found
+    ]
     return _spoken(engine, plan, check)
 
 

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import closing
 from dataclasses import dataclass, replace
+from functools import partial
 
-from kimi_demo.audio import MAX_FILE_S, Audio, check_heard
+from kimi_demo.audio import MAX_FILE_S, Audio, check_heard, check_length
 from kimi_demo.engine.base import Engine
-from kimi_demo.errors import AudioError
+from kimi_demo.errors import AudioError, InputError
 from kimi_demo.events import Event, Finished, StartedOver, TextDelta
-from kimi_demo.messages import Request
+from kimi_demo.messages import Request, Sampling
 from kimi_demo.services import retrying
-from kimi_demo.services.languages import chosen_language, flowing
+from kimi_demo.services.languages import chosen_language, flowing, joint
 from kimi_demo.services.relay import Totals, relayed
 from kimi_demo.services.segments import Span, speech_spans
 from kimi_demo.tasks import ANY_LANGUAGE, TaskTable
@@ -40,10 +41,14 @@ class Segment:
 
 @dataclass(frozen=True)
 class Transcript:
-    """All that was said, in order. language: as chosen, else as the words look."""
+    """All that was said, in order. language: as chosen, else as the words look.
+
+    heard_s: sound that the model listened to, counted as often as it did.
+    """
 
     segments: tuple[Segment, ...]
     language: str
+    heard_s: float = 0.0
 
     @property
     def text(self) -> str:
@@ -78,35 +83,92 @@ class TranscriptDraft:
         return Transcript(segments, language or language_of(flowing(s.text for s in segments)))
 
 
+class FlowingWords:
+    """The words of a transcript as they come: what it returns makes, one after the other, exactly
+    `Transcript.text`. For streams that never start over.
+    """
+
+    def __init__(self) -> None:
+        self._text = ""
+        self._spaces = ""  # held back: at the end of a segment they are left out
+        self._segment_begins = True
+
+    def take(self, event: TranscribingEvent) -> str:
+        """What one event more adds to the text; often nothing."""
+        match event:
+            case SegmentStarted():
+                self._segment_begins, self._spaces = True, ""
+                return ""
+            case TextDelta():
+                return self._with(event.text)
+            case _:
+                return ""
+
+    def _with(self, text: str) -> str:
+        words = (self._spaces + text).rstrip()
+        if not words.strip():
+            self._spaces += text
+            return ""
+        self._spaces = (self._spaces + text)[len(words) :]
+        if self._segment_begins:
+            words = words.lstrip()
+            words = joint(self._text, words) + words if self._text else words
+        self._segment_begins = False
+        self._text += words
+        return words
+
+
 def heard_languages(tasks: TaskTable) -> tuple[str, ...]:
     """The languages of which a checkpoint can be told beforehand."""
     return tuple(sorted(code for code in tasks.transcription_prompts if code != ANY_LANGUAGE))
 
 
 def transcribe(
-    engine: Engine, audio: Audio, language: str = "", seed: int = 0, wording: str = ""
+    engine: Engine,
+    audio: Audio,
+    language: str = "",
+    seed: int = 0,
+    wording: str = "",
+    *,
+    translated: bool = False,
+    again: bool = True,
+    sampling: Sampling | None = None,
+    may_be_empty: bool = False,
 ) -> Generator[TranscribingEvent, None, None]:
     """Writes down a recording: for each piece of speech SegmentStarted and its words, at the end
     the Transcript and one Finished for all. After StartedOver the words of the latest piece come
     anew. close() cancels what the engine is doing.
 
-    Raises: AudioError at once if the recording is silent, too long or nobody speaks in it, and at
-    the end if no word was understood; InputError for an unknown language or wording.
+    translated: in English, whatever is spoken. again: whether a piece of which the model only
+    repeated itself is heard once more, which takes words back. sampling: in place of the task
+    table's. may_be_empty: a sound without a word has a Transcript without segments, and is no
+    error.
+
+    Raises: AudioError at once if the recording is silent, too short or too long or nobody speaks
+    in it, and at the end if no word was understood; InputError for an unknown language or wording,
+    and at the end if it should be translated and the checkpoint has not learned how.
     """
     tasks = engine.capabilities.tasks
     chosen = chosen_language(language, heard_languages(tasks))
-    check_heard(audio, MAX_FILE_S)
-    max_span_s = min(tasks.max_segment_s, tasks.max_audio_s)
-    spans = speech_spans(audio, max_span_s)
-    if not spans:
+    (check_length if may_be_empty else check_heard)(audio, MAX_FILE_S)
+    pieces = _pieces(audio, min(tasks.max_segment_s, tasks.max_audio_s))
+    if not pieces and not may_be_empty:
         raise AudioError("nobody seems to speak in this sound: check the microphone or the file")
-    whole = len(spans) == 1 and audio.duration_s <= max_span_s
-    pieces = [audio] if whole else [span.of(audio) for span in spans]
-    plan = [
-        (span, tasks.transcription(piece, chosen, seed, wording))
-        for span, piece in zip(spans, pieces, strict=True)
+    learned = translated and bool(tasks.translation_prompt)
+    requests = [
+        tasks.translation(piece.audio, seed)
+        if learned
+        else tasks.transcription(piece.audio, chosen, seed, wording)
+        for piece in pieces
     ]
-    return _written(engine, plan, chosen)
+    if sampling:
+        requests = [replace(request, sampling=sampling) for request in requests]
+    ask = partial(retrying.stream, engine) if again else engine.stream
+    checks = [] if may_be_empty else [_check_words]
+    if translated and not learned:
+        checks.append(_check_english)
+    plan = list(zip(pieces, requests, strict=True))
+    return _written(ask, plan, "en" if translated else chosen, checks)
 
 
 def transcript_of(events: Generator[TranscribingEvent, None, None]) -> tuple[Transcript, Finished]:
@@ -124,21 +186,55 @@ def transcript_of(events: Generator[TranscribingEvent, None, None]) -> tuple[Tra
     return transcript, finished
 
 
+@dataclass(frozen=True)
+class _Piece:
+    """What is heard at once. span: where in it somebody speaks."""
+
+    span: Span
+    audio: Audio
+
+
+def _pieces(audio: Audio, max_span_s: float) -> list[_Piece]:
+    """A short sound is one piece, with the silence around its speech."""
+    spans = speech_spans(audio, max_span_s)
+    if len(spans) == 1 and audio.duration_s <= max_span_s:
+        return [_Piece(spans[0], audio)]
+    return [_Piece(span, span.of(audio)) for span in spans]
+
+
 def _written(
-    engine: Engine, plan: list[tuple[Span, Request]], language: str
+    ask: Callable[[Request], Generator[Event, None, None]],
+    plan: list[tuple[_Piece, Request]],
+    language: str,
+    checks: list[Callable[[Transcript], None]],
 ) -> Generator[TranscribingEvent, None, None]:
-    totals = Totals()
-    draft = TranscriptDraft()
-    for index, (span, request) in enumerate(plan, 1):
-        begun = SegmentStarted(index, len(plan), span.start_s, span.end_s)
+    totals, draft, heard_s = Totals(), TranscriptDraft(), 0.0
+    for index, (piece, request) in enumerate(plan, 1):
+        begun = SegmentStarted(index, len(plan), piece.span.start_s, piece.span.end_s)
         draft.take(begun)
         yield begun
-        with closing(relayed(retrying.stream(engine, request), totals)) as events:
+        heard_s += piece.audio.duration_s
+        with closing(relayed(ask(request), totals)) as events:
             for event in events:
+                heard_s += piece.audio.duration_s if isinstance(event, StartedOver) else 0.0
                 draft.take(event)
                 yield event
-    transcript = draft.transcript(language)
-    if not transcript.segments:
-        raise AudioError("no word was understood in this sound: try a clearer recording")
+    transcript = replace(draft.transcript(language), heard_s=heard_s)
+    for check in checks:
+        check(transcript)
     yield transcript
     yield totals.finished()
+
+
+def _check_words(transcript: Transcript) -> None:
+    if not transcript.segments:
+        raise AudioError("no word was understood in this sound: try a clearer recording")
+
+
+def _check_english(transcript: Transcript) -> None:
+    """English is its own translation."""
+    if language_of(transcript.text) != "en":
+        raise InputError(
+            "this model has not learned to translate, and no English is spoken in this sound: ask "
+            "/v1/audio/transcriptions for a transcription instead"
+        )

@@ -9,12 +9,15 @@ from kimi_demo.audio import MAX_FILE_S, Audio
 from kimi_demo.engine.base import Capabilities
 from kimi_demo.engine.scripted import ScriptedEngine
 from kimi_demo.errors import AudioError, InputError
-from kimi_demo.events import Finished, Started, TextDelta, Timings
+from kimi_demo.events import Finished, Started, StartedOver, TextDelta, Timings
+from kimi_demo.messages import Sampling, StreamSampling
 from kimi_demo.services.segments import PADDING_S, speech_spans, without_silence
 from kimi_demo.services.transcribing import (
+    FlowingWords,
     Segment,
     SegmentStarted,
     Transcript,
+    TranscriptDraft,
     transcribe,
     transcript_of,
 )
@@ -186,3 +189,97 @@ def test_an_unknown_language_is_refused_with_the_possible_ones():
 def test_a_transcript_without_segments_has_no_text():
     assert Transcript((), "en").text == ""
     assert Transcript((Segment(0, 1, "one"), Segment(1, 2, "二")), "en").text == "one二"
+
+
+def prompts(scripted):
+    return [request.messages[0].parts[0].text for request in scripted.requests]
+
+
+def test_a_translation_is_asked_with_its_own_words_and_is_english():
+    scripted = engine("good morning", "bye", translation_prompt="into English:")
+    transcript, _ = transcript_of(transcribe(scripted, sound(*TWO_PIECES), translated=True, seed=7))
+    assert prompts(scripted) == ["into English:"] * 2
+    assert [(r.task, r.language, r.seed) for r in scripted.requests] == [
+        ("translation", "en", 7)
+    ] * 2
+    assert (transcript.text, transcript.language) == ("good morning bye", "en")
+
+
+def test_where_translating_was_not_learned_english_is_written_down():
+    scripted = engine("good morning", "bye", translation_prompt="")
+    transcript, _ = transcript_of(transcribe(scripted, sound(*TWO_PIECES), translated=True))
+    assert {request.task for request in scripted.requests} == {"transcription"}
+    assert (transcript.text, transcript.language) == ("good morning bye", "en")
+
+
+def test_where_translating_was_not_learned_other_languages_are_refused():
+    scripted = engine("你好", "再见", translation_prompt="")
+    with pytest.raises(InputError, match="not learned to translate"):
+        list(transcribe(scripted, sound(*TWO_PIECES), translated=True))
+
+
+def run_on(request):
+    """A first answer that has to be ended."""
+    reason = "loop" if request.sampling.text.repetition_penalty == 1.0 else "stop"
+    return [Started(5), TextDelta("word"), Finished(reason, 5, 1, 0, END.timings)]
+
+
+@pytest.mark.parametrize(("again", "times", "reason"), [(True, 2, "stop"), (False, 1, "loop")])
+def test_a_second_try_is_made_where_words_can_be_taken_back(again, times, reason):
+    scripted = ScriptedEngine(run_on, Capabilities("m", "", "cpu", 0, 24_000))
+    whole = sound(voice(1.0))
+    events = list(transcribe(scripted, whole, again=again))
+    assert len(scripted.requests) == times
+    assert any(isinstance(event, StartedOver) for event in events) == again
+    *_, transcript, finished = events
+    assert (transcript.text, finished.reason) == ("word", reason)
+    assert transcript.heard_s == times * whole.duration_s
+
+
+def test_what_was_heard_is_counted_without_the_pauses():
+    transcript, _ = transcript_of(transcribe(engine("good", "bye"), sound(*TWO_PIECES)))
+    lengths = [segment.end_s - segment.start_s for segment in transcript.segments]
+    assert transcript.heard_s == pytest.approx(sum(lengths), abs=1e-3)
+
+
+def test_other_sampling_reaches_every_piece():
+    scripted = engine("good", "bye")
+    wanted = Sampling(text=StreamSampling(temperature=0.7, top_k=3))
+    list(transcribe(scripted, sound(*TWO_PIECES), sampling=wanted))
+    assert [request.sampling for request in scripted.requests] == [wanted] * 2
+
+
+@pytest.mark.parametrize("waveform", [silence(2), HISS])
+def test_a_sound_without_speech_may_be_empty(waveform):
+    scripted = engine("never")
+    events = transcribe(scripted, Audio(waveform, RATE), may_be_empty=True)
+    transcript, finished = transcript_of(events)
+    assert (transcript.segments, transcript.text, transcript.heard_s) == ((), "", 0.0)
+    assert (finished.reason, finished.prompt_tokens, finished.text_tokens) == ("stop", 0, 0)
+    assert scripted.requests == []
+
+
+def test_a_sound_without_a_word_may_be_empty():
+    events = transcribe(engine("", " "), sound(*TWO_PIECES), may_be_empty=True)
+    transcript, finished = transcript_of(events)
+    assert (transcript.segments, finished.prompt_tokens) == ((), 10)
+
+
+def test_a_sound_that_may_be_empty_is_long_enough_all_the_same():
+    with pytest.raises(AudioError, match="shorter"):
+        transcribe(engine("never"), sound(silence(0.05)), may_be_empty=True)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_words_flow_into_the_text_of_the_transcript(seed):
+    rng = np.random.default_rng(seed)
+    letters = np.array(list("ab  你，.\n"))
+    words = FlowingWords()
+    events, draft = [], TranscriptDraft()
+    for index in range(5):
+        events.append(SegmentStarted(index + 1, 5, index, index + 1))
+        for _ in range(rng.integers(0, 5)):
+            events.append(TextDelta("".join(rng.choice(letters, rng.integers(0, 4)))))
+    for event in events:
+        draft.take(event)
+    assert "".join(words.take(event) for event in events) == draft.transcript().text
