@@ -1,4 +1,6 @@
-"""Starts the demo: settings -> engine -> page. `python app.py --help` lists what can be chosen."""
+"""Starts the demo: settings -> engine -> page and API. `python app.py --help` lists what can be
+chosen.
+"""
 
 from __future__ import annotations
 
@@ -8,8 +10,14 @@ import sys
 from collections.abc import Sequence
 
 from kimi_demo import space  # first: on ZeroGPU nothing may import torch before it
-from kimi_demo.engine.factory import create_engine
-from kimi_demo.errors import CheckpointError
+from kimi_demo.api import Service, routes
+from kimi_demo.api.history import AnswerStore
+from kimi_demo.api.keys import Keys
+from kimi_demo.engine.measured import MeasuredEngine
+from kimi_demo.engine.opening import open_engine
+from kimi_demo.engine.shared import SharedEngine
+from kimi_demo.errors import InputError, KimiError
+from kimi_demo.metrics import Metrics
 from kimi_demo.settings import Settings
 from kimi_demo.ui import build_ui, launch_options
 
@@ -22,16 +30,39 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stderr.write("--mcp needs a package more: python -m pip install 'gradio[mcp]'\n")
         return 2
     try:
-        engine = space.on_lent_gpu(create_engine(space.adapted(settings.model)))
-    except CheckpointError as exc:
+        service = serve(settings)
+    except KimiError as exc:
         sys.stderr.write(f"{exc}\n")
         return 2
     try:
-        page = build_ui(engine, settings.ui_language).queue(max_size=settings.max_queue)
-        page.launch(**launch_options(engine.capabilities, settings))
+        page = build_ui(service.engine, settings.ui_language).queue(max_size=settings.max_queue)
+        options = launch_options(service.engine.capabilities, settings)
+        page.launch(**options, **with_api(service, settings))
     finally:
-        engine.close()
+        service.close()
     return 0
+
+
+def serve(settings: Settings) -> Service:
+    """The engine that page and API share, and what the API needs besides.
+
+    Raises: KimiError if it cannot be had.
+    """
+    keys, metrics = Keys.of(settings.api_keys), Metrics()
+    if settings.page_needs_key and not keys:
+        raise InputError("--page-needs-key: there is no key yet, set KIMI_API_KEYS=NAME=KEY")
+    answers = AnswerStore(settings.answers)
+    engine = space.on_lent_gpu(open_engine(space.adapted(settings.model), settings.remote))
+    shared = MeasuredEngine(SharedEngine(engine, settings.max_queue), metrics)
+    return Service(shared, metrics, keys, answers, away=space.why_no_api())
+
+
+def with_api(service: Service, settings: Settings) -> dict[str, object]:
+    """Arguments of `launch` that put the API beside the page."""
+    options: dict[str, object] = {"app_kwargs": {"routes": routes(service)}}
+    if settings.page_needs_key:
+        options["auth"] = service.keys.admits
+    return options
 
 
 if __name__ == "__main__":

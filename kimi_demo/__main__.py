@@ -27,6 +27,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "chat": ("kimi_demo.cli.chat", "hold a conversation, typed or spoken"),
     "doctor": ("kimi_demo.cli.doctor", "tell whether a model would start here"),
     "bench": ("kimi_demo.cli.bench", "measure speed and memory"),
+    "bench-api": ("kimi_demo.cli.bench_api", "measure how soon the API answers"),
     "convert": ("kimi_demo.cli.convert", "turn the pickles of a release into safetensors"),
     "evaluate": ("kimi_demo.nano.evaluate", "measure a checkpoint on the held-out sentences"),
     "pack": ("kimi_demo.nano.pack", "turn trained parts into a checkpoint folder"),

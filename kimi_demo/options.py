@@ -1,9 +1,9 @@
-"""Which checkpoint computes, where and in which precision: what a start may choose of the model."""
+"""Which checkpoint computes, where and in which precision, or which server is asked instead."""
 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from kimi_demo.errors import InputError
 
@@ -37,6 +37,24 @@ class ModelOptions:
     def memory(self) -> dict[int | str, str]:
         """`max_memory` as accelerate reads it. Raises: InputError if it cannot be read."""
         return memory_of(self.max_memory)
+
+
+@dataclass(frozen=True)
+class RemoteOptions:
+    """One choice of an OpenAI-compatible server."""
+
+    base_url: str
+    """Such as http://localhost:7860/v1."""
+    api_key: str = field(default="", repr=False)
+    """Sent as bearer token; empty sends none."""
+    model: str = ""
+    """Of every request; empty takes the server's own, or the hosted service's usual ones."""
+    speech_model: str = ""
+    """For text to speech, where that is another one."""
+    transcription_model: str = ""
+    """For speech to text, where that is another one."""
+    voice: str = "alloy"
+    """Of speech and answers."""
 
 
 def memory_of(text: str) -> dict[int | str, str]:

@@ -11,10 +11,16 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 
 from kimi_demo.errors import InputError
-from kimi_demo.options import DTYPES, OFFLOADS, QUANTIZATIONS, ModelOptions, memory_of
+from kimi_demo.options import (
+    DTYPES,
+    OFFLOADS,
+    QUANTIZATIONS,
+    ModelOptions,
+    RemoteOptions,
+    memory_of,
+)
 
 TRUE_WORDS = frozenset({"1", "true", "yes", "on"})
-_MODEL_OPTIONS = tuple(option.name for option in fields(ModelOptions))
 UI_LANGUAGES = ("auto", "en", "zh-CN")
 
 
@@ -30,6 +36,8 @@ class Settings:
 
     model: ModelOptions = field(default_factory=ModelOptions)
     """Which checkpoint computes, and where."""
+    remote: RemoteOptions | None = None
+    """The server that is asked instead of a checkpoint here."""
     host: str = "127.0.0.1"
     """Address to listen on; 0.0.0.0 serves the whole network."""
     port: int | None = None
@@ -45,7 +53,13 @@ class Settings:
     ui_language: str = "auto"
     """Language of the page; "auto" follows the browser."""
     max_queue: int = 32
-    """Visitors who may wait at once; the next one is asked to come back."""
+    """Requests that may wait at once; the next one is asked to come back."""
+    api_keys: str = field(default="", repr=False)
+    """NAME=KEY,NAME=KEY ...: with any, the API wants one with every call."""
+    page_needs_key: bool = False
+    """The page wants a login, too: a key's name and the key."""
+    answers: str = ":memory:"
+    """File in which spoken answers are kept for the API's conversations; servers may share it."""
 
     @classmethod
     def from_command_line(
@@ -54,8 +68,9 @@ class Settings:
         """Reads both sources. Wrong values end the program with code 2 and one readable line."""
         parser = _parser(os.environ if environ is None else environ)
         args = parser.parse_args(arguments)
-        own = {name: value for name, value in vars(args).items() if name not in _MODEL_OPTIONS}
-        return cls(**{**own, "model": model_options(args)})
+        known = {option.name for option in fields(cls)} - {"model", "remote"}
+        own = {name: value for name, value in vars(args).items() if name in known}
+        return cls(**own, model=model_options(args), remote=remote_options(args))
 
 
 def add_model_arguments(
@@ -82,7 +97,39 @@ def add_model_arguments(
 
 def model_options(args: argparse.Namespace) -> ModelOptions:
     """What `add_model_arguments` has read."""
-    return ModelOptions(**{name: getattr(args, name) for name in _MODEL_OPTIONS})
+    names = [option.name for option in fields(ModelOptions)]
+    return ModelOptions(**{name: getattr(args, name) for name in names})
+
+
+def add_remote_arguments(
+    parser: argparse.ArgumentParser, environ: Mapping[str, str] | None = None
+) -> None:
+    """The options of a server that is asked in place of a model; read by `remote_options`."""
+    add = _adding(parser, os.environ if environ is None else environ)
+    server = "ask this OpenAI-compatible server, such as http://localhost:7860/v1"
+    add("--api-base", "KIMI_API_BASE", None, type=_address, help=server)
+    secret = "its key; better said in the environment"
+    parser.add_argument("--api-key", default=None, help=f"{secret} [KIMI_API_KEY]")
+    add("--api-model", "KIMI_API_MODEL", "", help="its model; else its own")
+    add("--api-speech-model", "KIMI_API_SPEECH_MODEL", "", help="for text to speech")
+    add("--api-transcription-model", "KIMI_API_TRANSCRIPTION_MODEL", "", help="for transcripts")
+    add("--api-voice", "KIMI_API_VOICE", "alloy", help="its voice")
+    secret_default = (os.environ if environ is None else environ).get("KIMI_API_KEY", "")
+    parser.set_defaults(api_key_default=secret_default)
+
+
+def remote_options(args: argparse.Namespace) -> RemoteOptions | None:
+    """What `add_remote_arguments` has read; None if no server was named."""
+    if not args.api_base:
+        return None
+    return RemoteOptions(
+        base_url=args.api_base.rstrip("/"),
+        api_key=args.api_key_default if args.api_key is None else args.api_key,
+        model=args.api_model,
+        speech_model=args.api_speech_model,
+        transcription_model=args.api_transcription_model,
+        voice=args.api_voice,
+    )
 
 
 def _parser(environ: Mapping[str, str]) -> argparse.ArgumentParser:
@@ -94,12 +141,16 @@ def _parser(environ: Mapping[str, str]) -> argparse.ArgumentParser:
     )
     base, add = Settings(), _adding(parser, environ)
     add_model_arguments(parser, environ)
+    add_remote_arguments(parser, environ)
     add("--host", "GRADIO_SERVER_NAME", base.host, help="address to listen on")
     add("--port", "GRADIO_SERVER_PORT", base.port, type=_port, help="port; else a free one")
     add("--root-path", "GRADIO_ROOT_PATH", base.root_path, help="path behind a reverse proxy")
     languages = {"type": _one_of(UI_LANGUAGES), "help": ", ".join(UI_LANGUAGES)}
     add("--ui-language", "KIMI_UI_LANGUAGE", base.ui_language, **languages)
-    add("--max-queue", "KIMI_MAX_QUEUE", base.max_queue, type=_positive, help="waiting visitors")
+    add("--max-queue", "KIMI_MAX_QUEUE", base.max_queue, type=_positive, help="waiting requests")
+    kept = "file for the API's spoken answers, to share between servers"
+    add("--answers", "KIMI_ANSWERS", base.answers, help=kept)
+    parser.set_defaults(api_keys=environ.get("KIMI_API_KEYS", ""))  # seen by nobody who lists jobs
 
     def switch(flag: str, name: str, default: bool, help_text: str) -> None:
         parser.add_argument(
@@ -111,6 +162,7 @@ def _parser(environ: Mapping[str, str]) -> argparse.ArgumentParser:
 
     switch("--share", "GRADIO_SHARE", base.share, "open a public link")
     switch("--mcp", "GRADIO_MCP_SERVER", base.mcp, "offer the endpoints as MCP tools")
+    switch("--page-needs-key", "KIMI_PAGE_NEEDS_KEY", base.page_needs_key, "log in with a key")
     switch("--pwa", "KIMI_PWA", base.pwa, "let browsers install the page")
     return parser
 
@@ -120,6 +172,12 @@ def _port(text: str) -> int:
     if number > 65535:
         raise argparse.ArgumentTypeError(f"{number} is no port: choose 1 to 65535")
     return number
+
+
+def _address(text: str) -> str:
+    if not text.startswith(("http://", "https://")):
+        raise argparse.ArgumentTypeError(f"{text!r} is no address: write http://HOST:PORT/v1")
+    return text
 
 
 def _positive(text: str) -> int:

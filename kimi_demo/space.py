@@ -46,6 +46,16 @@ def on_lent_gpu(engine: Engine) -> Engine:
     return LentGpuEngine(engine) if ZERO_GPU else engine
 
 
+def why_no_api() -> str:
+    """Why programs cannot call /v1 here; empty where they can."""
+    if not ZERO_GPU:
+        return ""
+    return (
+        "this Space borrows a GPU for its page's own requests only: call the page's endpoints with "
+        "gradio_client, or duplicate the Space with a GPU of its own"
+    )
+
+
 def seconds_for(request: Request) -> int:
     """GPU seconds that one request may take: a longer wish costs the visitor more of a quota, a
     shorter one breaks the answer off."""

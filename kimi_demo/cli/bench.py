@@ -16,7 +16,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_model_arguments(parser)
     sizes = "random weights of the released size instead of a model, or of a tiny one: no files"
     parser.add_argument("--random", choices=("released", "tiny"), default="", help=sizes)
-    parser.add_argument("--repeat", type=_count, default=3, help="measure so many times")
+    parser.add_argument("--repeat", type=count, default=3, help="measure so many times")
     length = "of speech by random weights, and of steps by the language model alone (default: 10)"
     parser.add_argument("--seconds", type=float, default=10.0, metavar="S", help=length)
     error = "also tell what --quantize changes in the scores of the next ids"
@@ -37,7 +37,8 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _count(text: str) -> int:
+def count(text: str) -> int:
+    """A type of argument: how often."""
     if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"{text!r} is not a whole number above zero")
     return int(text)

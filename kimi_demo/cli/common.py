@@ -10,14 +10,21 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from kimi_demo.engine.base import Engine
+from kimi_demo.engine.opening import open_engine
 from kimi_demo.errors import InputError
 from kimi_demo.events import Answer, Finished
-from kimi_demo.settings import add_model_arguments, model_options
+from kimi_demo.settings import (
+    add_model_arguments,
+    add_remote_arguments,
+    model_options,
+    remote_options,
+)
 
 
 def add_engine_arguments(parser: argparse.ArgumentParser) -> None:
     """Which checkpoint answers, and where: what `opened_engine` reads."""
     add_model_arguments(parser)
+    add_remote_arguments(parser)
 
 
 def add_json_argument(parser: argparse._ActionsContainer) -> None:
@@ -28,9 +35,7 @@ def add_json_argument(parser: argparse._ActionsContainer) -> None:
 @contextmanager
 def opened_engine(args: argparse.Namespace) -> Iterator[Engine]:
     """The engine that the arguments name; closed at the end."""
-    from kimi_demo.engine.factory import create_engine  # torch: only when something is computed
-
-    engine = create_engine(model_options(args))
+    engine = open_engine(model_options(args), remote_options(args))
     try:
         yield engine
     finally:

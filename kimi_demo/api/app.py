@@ -1,0 +1,117 @@
+"""The API as one application, and the routes with which a page's server takes it in."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi_offline import FastAPIOffline
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.responses import Response
+from starlette.routing import BaseRoute, Mount
+
+from kimi_demo.api import chat, models, speech, transcriptions
+from kimi_demo.api.health import health_routes
+from kimi_demo.api.middleware import Accounting, BodyLimit, Guard, error_response
+from kimi_demo.api.service import Service
+from kimi_demo.api.streaming import ClientGone
+from kimi_demo.errors import InputError, KimiError, UnknownName
+from kimi_demo.wire.errors import ErrorReply
+
+PREFIX = "/v1"
+DESCRIPTION = """Speak, listen and converse through the client of OpenAI: set its `base_url` to this
+address. What differs from the hosted service is said at each parameter; additions are called so.
+Parameters that the model cannot honour are refused by name."""
+_NOBODY_READS_IT = 499
+# What pydantic puts between the names: which of several kinds it took the value for.
+_KIND_OF_VALUE = re.compile(
+    r"str|int|float|bool|none|user|assistant|system|developer|[A-Z].*|(list|dict|function|tagged).*\]"
+)
+ROUTERS = (speech.router, transcriptions.router, chat.router, models.router)
+# Of every route, so that the document names them.
+_FAILURES: dict[int | str, dict[str, Any]] = {
+    status: {"model": ErrorReply, "description": text}
+    for status, text in {
+        400: "The request cannot be used as it is.",
+        401: "The API key is missing or wrong.",
+        404: "There is no such model, or no such answer any more.",
+        413: "The request is too large.",
+        500: "The server failed.",
+        503: "Too many requests wait, or the model cannot be reached from here.",
+    }.items()
+}
+
+
+def create_api(service: Service) -> FastAPI:
+    """The application below /v1. Every reply that is no success has OpenAI's form."""
+    api = FastAPIOffline(  # its documentation page needs no other server
+        title="Kimi-Audio",
+        description=DESCRIPTION,
+        version="1",
+        responses=_FAILURES,
+        middleware=[
+            Middleware(Accounting, metrics=service.metrics),
+            Middleware(Guard, keys=service.keys, metrics=service.metrics),
+            Middleware(BodyLimit),
+        ],
+        exception_handlers={
+            KimiError: _refused,
+            RequestValidationError: _not_valid,
+            HTTPException: _not_served,
+            ClientGone: _nobody,
+        },
+    )
+    api.state.service = service
+    for router in ROUTERS:
+        api.include_router(router)
+    return api
+
+
+def routes(service: Service) -> list[BaseRoute]:
+    """For the server of the page: /v1, /health, /ready, /metrics."""
+    return [Mount(PREFIX, create_api(service)), *health_routes(service)]
+
+
+def _refused(_: Request, exc: Exception) -> Response:
+    return error_response(exc)
+
+
+def _not_valid(_: Request, exc: Exception) -> Response:
+    """The first thing that is wrong, with the name of its parameter."""
+    assert isinstance(exc, RequestValidationError)
+    found = exc.errors()[0]
+    param = None if found["type"] == "json_invalid" else _named(found["loc"])
+    if found["type"] == "extra_forbidden":
+        refusal = InputError(f"{param} is not supported here: leave it out", param, "unsupported")
+    else:
+        refusal = InputError(f"{param or 'the request'}: {found['msg']}", param, found["type"])
+    return error_response(refusal)
+
+
+def _named(places: Sequence[str | int]) -> str | None:
+    """("body", "messages", 0, "user", "content", "str") -> "messages[0].content"."""
+    kept = [p for p in places[1:] if isinstance(p, int) or not _KIND_OF_VALUE.fullmatch(p)]
+    unrepeated = [p for p, before in zip(kept, [None, *kept], strict=False) if p != before]
+    text = "".join(f"[{p}]" if isinstance(p, int) else f".{p}" for p in unrepeated)
+    return text.removeprefix(".") or None
+
+
+def _not_served(_: Request, exc: Exception) -> Response:
+    """Refusals of the framework: no such route, no such method, a body that cannot be read."""
+    assert isinstance(exc, HTTPException)
+    if isinstance(exc.__cause__, KimiError):  # ours, from below the reading of the body
+        return error_response(exc.__cause__)
+    if exc.status_code == 404:
+        return error_response(UnknownName("there is no such address: see /v1/docs"))
+    response = error_response(InputError(str(exc.detail)))
+    response.status_code = exc.status_code
+    response.headers.update(exc.headers or {})
+    return response
+
+
+def _nobody(_: Request, exc: Exception) -> Response:
+    return Response(status_code=_NOBODY_READS_IT)

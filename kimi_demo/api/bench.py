@@ -1,0 +1,154 @@
+"""How soon the API answers: seconds on the client's side of a socket, beside those of the model.
+
+All times of one call count from the moment at which it was sent.
+"""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable, Generator, Iterable, Iterator
+from contextlib import closing
+from dataclasses import dataclass
+
+import httpx
+from httpx_sse import EventSource, ServerSentEvent
+
+from kimi_demo.api.service import Service
+from kimi_demo.api.serving import serving
+from kimi_demo.engine.base import Capabilities, Engine
+from kimi_demo.engine.measured import MeasuredEngine
+from kimi_demo.engine.shared import SharedEngine
+from kimi_demo.events import Event, Stepped
+from kimi_demo.messages import Request
+from kimi_demo.metrics import Metrics
+from kimi_demo.wire.speech import MEDIA_TYPES
+
+TEXT = "The weather is fine today, and the train to the north leaves at half past seven."
+QUESTION = "What is the capital of France?"
+PATIENCE_S = 600.0
+Figures = dict[str, float]
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What is to be measured."""
+
+    text: str = TEXT
+    question: str = QUESTION
+    repeats: int = 3
+    seed: int = 0
+
+
+class _Clocked:
+    """An engine of which is known when it last made a decode step."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self.last_step = 0.0
+
+    @property
+    def capabilities(self) -> Capabilities:
+        return self._engine.capabilities
+
+    def stream(self, request: Request) -> Generator[Event, None, None]:
+        """Yields the answer's events; see `Engine.stream`."""
+        with closing(self._engine.stream(request)) as events:
+            for event in events:
+                if isinstance(event, Stepped):
+                    self.last_step = time.perf_counter()
+                yield event
+
+    def close(self) -> None:
+        """Closes the engine."""
+        self._engine.close()
+
+
+def measure(engine: Engine, wish: Wish) -> dict[str, object]:
+    """Serves the engine and calls it over a socket; the first call of all is not counted."""
+    clocked, metrics = _Clocked(engine), Metrics()
+    service = Service(MeasuredEngine(SharedEngine(clocked), metrics), metrics)
+    with serving(service) as url, httpx.Client(base_url=url, timeout=PATIENCE_S) as client:
+        _speech(client, clocked, "pcm", wish)
+        speech = {
+            name: _spread(lambda name=name: _speech(client, clocked, name, wish), wish.repeats)
+            for name in MEDIA_TYPES
+        }
+        chat = _spread(lambda: _chat(client, clocked, wish), wish.repeats)
+    return {
+        "model": engine.capabilities.model,
+        "device": engine.capabilities.device,
+        "repeats": wish.repeats,
+        "text": wish.text,
+        "speech": speech,
+        "question": wish.question,
+        "chat": chat,
+    }
+
+
+def _speech(client: httpx.Client, engine: _Clocked, name: str, wish: Wish) -> Figures:
+    """Times of the bytes, and of the model's last token."""
+    body = {"model": "tts-1", "voice": "alloy", "input": wish.text, "seed": wish.seed}
+    began, size = time.perf_counter(), 0
+    times: list[float] = []
+    with client.stream("POST", "/v1/audio/speech", json=body | {"response_format": name}) as reply:
+        _check(reply)
+        for piece in reply.iter_raw():
+            times.append(time.perf_counter() - began)
+            size += len(piece)
+    return {
+        "first_byte_s": times[0],
+        "last_token_s": engine.last_step - began,
+        "last_byte_s": times[-1],
+        "bytes": size,
+    }
+
+
+def _chat(client: httpx.Client, engine: _Clocked, wish: Wish) -> Figures:
+    """Times of the first transcript and the first sound of a streamed, spoken answer."""
+    body = {
+        "model": "gpt-audio",
+        "messages": [{"role": "user", "content": wish.question}],
+        "modalities": ["text", "audio"],
+        "audio": {"voice": "alloy", "format": "pcm16"},
+        "stream": True,
+        "seed": wish.seed,
+    }
+    found: Figures = {}
+    began = time.perf_counter()
+    with client.stream("POST", "/v1/chat/completions", json=body) as reply:
+        _check(reply)
+        for key in _kinds(EventSource(reply).iter_sse()):
+            found.setdefault(f"first_{key}_s", time.perf_counter() - began)
+    return found | {
+        "last_token_s": engine.last_step - began,
+        "last_chunk_s": time.perf_counter() - began,
+    }
+
+
+def _kinds(lines: Iterable[ServerSentEvent]) -> Iterator[str]:
+    """What each chunk brings that was waited for."""
+    for line in lines:
+        for choice in line.json()["choices"] if line.data.startswith("{") else ():
+            sound = choice["delta"].get("audio") or {}
+            yield from (key for key in ("transcript", "data") if sound.get(key))
+
+
+def _check(reply: httpx.Response) -> None:
+    if reply.status_code != httpx.codes.OK:
+        reply.read()
+    reply.raise_for_status()
+
+
+def _spread(call: Callable[[], Figures], repeats: int) -> dict[str, dict[str, float]]:
+    """The middle and the ends of each figure."""
+    calls = [call() for _ in range(repeats)]
+    return {
+        key: {
+            "median": statistics.median(values),
+            "min": min(values),
+            "max": max(values),
+        }
+        for key in calls[0]
+        if (values := [figures[key] for figures in calls if key in figures])
+    }

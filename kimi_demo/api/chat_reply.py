@@ -1,0 +1,121 @@
+"""What a reply says of an answer, streamed or whole."""
+
+from __future__ import annotations
+
+import base64
+import secrets
+import time
+from dataclasses import dataclass, field
+from typing import Literal
+
+from kimi_demo.api.chat_request import Wanted
+from kimi_demo.api.history import AnswerStore, Kept, new_id
+from kimi_demo.audio import OUTPUT_SAMPLE_RATE, Audio
+from kimi_demo.encoding import encoded
+from kimi_demo.events import Answer, Finished
+from kimi_demo.messages import CODES_PER_S, AudioPart, Part, Request, SpokenPart, TextPart
+from kimi_demo.wire.chat import (
+    ChatCompletion,
+    ChatRequest,
+    ChatUsage,
+    CompletionTokenDetails,
+    PromptTokenDetails,
+    ReplyAudio,
+    ReplyChoice,
+    ReplyFormat,
+    ReplyMessage,
+)
+
+
+@dataclass(frozen=True)
+class Reply:
+    """To one request. owner: of its spoken answer, by the name of a key."""
+
+    chat: ChatRequest
+    wanted: Wanted
+    answers: AnswerStore
+    owner: str
+    id: str = field(default_factory=lambda: f"chatcmpl-{secrets.token_hex(16)}")
+    created: int = field(default_factory=lambda: int(time.time()))
+
+    @property
+    def model(self) -> str:
+        return self.chat.model
+
+    @property
+    def speaks(self) -> bool:
+        return self.wanted.speaks
+
+    def usage(self, finished: Finished) -> ChatUsage:
+        return usage_of(self.wanted.request, finished)
+
+    def finish_reason(self, finished: Finished) -> Literal["stop", "length"]:
+        """OpenAI knows no loop; such an answer is one that had to be ended."""
+        return "stop" if finished.reason == "stop" else "length"
+
+    def kept(self, finished: Finished, text: str, id_: str) -> Kept:
+        """Keeps the spoken answer for the requests to come."""
+        part = SpokenPart(finished.audio_codes, text, finished.audio_id)
+        return self.answers.keep(part, self.owner, id_)
+
+    def completion(self, answer: Answer) -> ChatCompletion:
+        """The whole answer; a spoken one is encoded and kept."""
+        audio = self._audio(answer) if self.speaks else None
+        message = ReplyMessage(content=None if audio else answer.text, audio=audio)
+        reason = self.finish_reason(answer.finished)
+        return ChatCompletion(
+            id=self.id,
+            created=self.created,
+            model=self.model,
+            choices=[ReplyChoice(message=message, finish_reason=reason)],
+            usage=self.usage(answer.finished),
+            choice_probabilities=list(answer.probabilities) or None,
+        )
+
+    def _audio(self, answer: Answer) -> ReplyAudio:
+        assert self.chat.audio is not None
+        sound = Audio(answer.waveform, answer.sample_rate or OUTPUT_SAMPLE_RATE)
+        data = _file(sound, self.chat.audio.format)
+        kept = self.kept(answer.finished, answer.text, new_id())
+        return ReplyAudio(
+            id=kept.id,
+            data=base64.b64encode(data).decode(),
+            expires_at=kept.expires_at,
+            transcript=answer.text,
+        )
+
+
+def _file(sound: Audio, format: ReplyFormat) -> bytes:
+    return encoded(sound, "pcm" if format == "pcm16" else format)
+
+
+def usage_of(request: Request, finished: Finished) -> ChatUsage:
+    """Tokens of a request and its answer. A position of the prompt counts as audio where it holds a
+    code, heard or said before, and as text elsewhere.
+    """
+    parts = (part for message in request.messages for part in message.parts)
+    codes = min(sum(map(_codes, parts)), finished.prompt_tokens)
+    made = finished.text_tokens + finished.audio_tokens
+    return ChatUsage(
+        prompt_tokens=finished.prompt_tokens,
+        completion_tokens=made,
+        total_tokens=finished.prompt_tokens + made,
+        prompt_tokens_details=PromptTokenDetails(
+            audio_tokens=codes, text_tokens=finished.prompt_tokens - codes, cached_tokens=0
+        ),
+        completion_tokens_details=CompletionTokenDetails(
+            audio_tokens=finished.audio_tokens,
+            text_tokens=finished.text_tokens,
+            reasoning_tokens=0,
+        ),
+    )
+
+
+def _codes(part: Part) -> int:
+    match part:
+        case AudioPart(sound):
+            return round(sound.duration_s * CODES_PER_S)
+        case SpokenPart(codes, _):
+            return len(codes)
+        case TextPart():
+            return 0

@@ -1,0 +1,40 @@
+"""For those who run the server: is it alive, is it ready, what has it done."""
+
+from __future__ import annotations
+
+from prometheus_client import CONTENT_TYPE_LATEST
+from starlette.middleware import Middleware
+from starlette.responses import JSONResponse, Response
+from starlette.routing import BaseRoute, Route
+
+from kimi_demo.api.middleware import Guard
+from kimi_demo.api.service import Service
+
+
+def health_routes(service: Service) -> list[BaseRoute]:
+    """/health and /ready are open to every probe; /metrics needs a key where there are keys."""
+    guard = [Middleware(Guard, keys=service.keys, metrics=service.metrics)]
+    return [
+        Route("/health", lambda _: _health(service)),
+        Route("/ready", lambda _: _ready(service)),
+        Route("/metrics", lambda _: _metrics(service), middleware=guard),
+    ]
+
+
+def _health(service: Service) -> Response:
+    capabilities = service.engine.capabilities
+    return JSONResponse(
+        {"status": "ok", "model": capabilities.model, "device": capabilities.device}
+    )
+
+
+def _ready(service: Service) -> Response:
+    """Whether a request would be computed now or after those that wait."""
+    if service.away:
+        return JSONResponse({"status": "unavailable", "reason": service.away}, 503)
+    waiting = service.metrics.value("kimi_queue_depth")
+    return JSONResponse({"status": "ready", "waiting": int(waiting)})
+
+
+def _metrics(service: Service) -> Response:
+    return Response(service.metrics.exposition(), media_type=CONTENT_TYPE_LATEST)

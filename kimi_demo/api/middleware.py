@@ -1,0 +1,125 @@
+"""What surrounds every route of the API: an id for each request, keys, and a limit of bytes."""
+
+from __future__ import annotations
+
+import logging
+import re
+import secrets
+from collections.abc import Awaitable, Callable
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.responses import JSONResponse, Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from kimi_demo.api.keys import Keys
+from kimi_demo.errors import KimiError, TooLarge
+from kimi_demo.metrics import Metrics
+from kimi_demo.wire.errors import headers_for, kind_of, reply_to
+
+logger = logging.getLogger(__name__)
+MAX_BODY_BYTES = 100 * 2**20
+_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
+
+
+def error_response(exc: Exception) -> Response:
+    """An exception as the client is told of it."""
+    return JSONResponse(reply_to(exc).model_dump(), kind_of(exc).status, headers_for(exc))
+
+
+class Accounting:
+    """Gives each request an id, turns what nobody caught into a reply, counts the replies.
+
+    A client's own x-request-id is kept, if it has a plain form.
+    """
+
+    def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
+        self._app = app
+        self._metrics = metrics
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        given = Headers(scope=scope).get("x-request-id", "")
+        request_id = given if _REQUEST_ID.fullmatch(given) else f"req_{secrets.token_hex(16)}"
+        begun = False
+
+        async def answered(message: Message) -> None:
+            nonlocal begun
+            if message["type"] == "http.response.start":
+                begun = True
+                MutableHeaders(scope=message)["x-request-id"] = request_id
+                self._count(scope, message["status"])
+            await send(message)
+
+        try:
+            await self._app(scope, receive, answered)
+        except Exception as exc:
+            logger.exception("request %s failed", request_id)
+            if begun:
+                raise  # the connection breaks off: what was sent is not all
+            await error_response(exc)(scope, receive, answered)
+
+    def _count(self, scope: Scope, status: int) -> None:
+        route = getattr(scope.get("route"), "path", "unknown")
+        self._metrics.http_responses.labels(route, str(status)).inc()
+
+
+class Guard:
+    """Lets in who has a key; says in the scope whose it is."""
+
+    def __init__(self, app: ASGIApp, keys: Keys, metrics: Metrics) -> None:
+        self._app = app
+        self._keys = keys
+        self._metrics = metrics
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        scheme, _, key = Headers(scope=scope).get("authorization", "").partition(" ")
+        try:
+            caller = self._keys.name_of(key.strip() if scheme.lower() == "bearer" else None)
+        except KimiError as exc:
+            await error_response(exc)(scope, receive, send)
+            return
+        self._metrics.key_requests.labels(caller).inc()
+        scope["state"] = {**scope.get("state", {}), "caller": caller}
+        await self._app(scope, receive, send)
+
+
+class BodyLimit:
+    """Reads no more of a request than is taken, whatever its header says of its length."""
+
+    def __init__(self, app: ASGIApp, max_bytes: int = MAX_BODY_BYTES) -> None:
+        self._app = app
+        self._max_bytes = max_bytes
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        declared = Headers(scope=scope).get("content-length", "0")
+        if declared.isdecimal() and int(declared) > self._max_bytes:
+            await error_response(self._refusal())(scope, receive, send)
+            return
+        await self._app(scope, self._counted(receive), send)
+
+    def _counted(self, receive: Receive) -> Callable[[], Awaitable[Message]]:
+        read = 0
+
+        async def limited() -> Message:
+            nonlocal read
+            message = await receive()
+            read += len(message.get("body", b""))
+            if read > self._max_bytes:
+                raise self._refusal()
+            return message
+
+        return limited
+
+    def _refusal(self) -> TooLarge:
+        return TooLarge(
+            f"the request is larger than {self._max_bytes // 2**20} MB: send a shorter sound, or "
+            "one that is compressed"
+        )

@@ -1,0 +1,92 @@
+"""What every route works with."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Annotated
+
+from fastapi import Depends, Request
+
+from kimi_demo.api.aliases import ALIASES
+from kimi_demo.api.history import AnswerStore
+from kimi_demo.api.keys import ANYBODY, NO_KEYS, Keys
+from kimi_demo.engine.base import Engine
+from kimi_demo.errors import EngineAway, UnknownName
+from kimi_demo.metrics import Metrics
+
+
+@dataclass(frozen=True)
+class Service:
+    """One server. away: why nothing can be computed here; empty where it can."""
+
+    engine: Engine
+    metrics: Metrics = field(default_factory=Metrics)
+    keys: Keys = NO_KEYS
+    answers: AnswerStore = field(default_factory=AnswerStore)
+    aliases: tuple[str, ...] = ALIASES
+    away: str = ""
+    started: int = field(default_factory=lambda: int(time.time()))
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Of the model, its own first."""
+        return tuple(dict.fromkeys((self.engine.capabilities.model, *self.aliases)))
+
+    def close(self) -> None:
+        """Frees the model and forgets the answers."""
+        self.engine.close()
+        self.answers.close()
+
+    def check_model(self, name: str) -> None:
+        """Raises: UnknownName if nothing here is called so."""
+        if name not in self.names:
+            raise UnknownName(
+                f"there is no model {name!r} here: use {self.names[0]!r}, or see GET /v1/models",
+                param="model",
+                code="model_not_found",
+            )
+
+
+@dataclass(frozen=True)
+class Caller:
+    """Who calls, and what it has used."""
+
+    name: str
+    metrics: Metrics
+
+    def used(self, heard_s: float = 0.0, made_s: float = 0.0) -> None:
+        """Adds sound to the caller's account."""
+        for direction, seconds in (("in", heard_s), ("out", made_s)):
+            self.metrics.key_audio_s.labels(self.name, direction).inc(seconds)
+
+
+def service_of(request: Request) -> Service:
+    """The server that this request is for."""
+    return request.app.state.service
+
+
+def computing_service(request: Request) -> Service:
+    """The same, for what needs the model. Raises: EngineAway where that is not to be had."""
+    service = service_of(request)
+    if service.away:
+        raise EngineAway(service.away)
+    return service
+
+
+def caller_of(request: Request) -> Caller:
+    """Whose key came with the request; see `middleware.Guard`."""
+    name = request.scope.get("state", {}).get("caller", ANYBODY)
+    return Caller(name, service_of(request).metrics)
+
+
+Serving = Annotated[Service, Depends(service_of)]
+Computing = Annotated[Service, Depends(computing_service)]
+Calling = Annotated[Caller, Depends(caller_of)]
+
+
+def ignored(values: Mapping[str, object]) -> dict[str, str]:
+    """The header that names what was given and has no effect here."""
+    names = ", ".join(name for name, value in values.items() if value)
+    return {"x-ignored": names} if names else {}

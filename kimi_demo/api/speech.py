@@ -1,0 +1,179 @@
+"""POST /audio/speech: read aloud, encoded and sent while it is made."""
+
+from __future__ import annotations
+
+import base64
+import dataclasses
+from collections.abc import AsyncGenerator, Generator, Iterator
+from contextlib import closing
+from typing import Any
+
+from fastapi import APIRouter, Request
+from pydantic import BaseModel
+from starlette.concurrency import run_in_threadpool
+from starlette.responses import Response
+
+from kimi_demo.api.aliases import check_voice
+from kimi_demo.api.bodies import JsonRoute
+from kimi_demo.api.service import Caller, Calling, Computing, ignored
+from kimi_demo.api.streaming import LiveResponse, after, first_of, running, sse_lines, unless_gone
+from kimi_demo.encoding import SoundEncoder
+from kimi_demo.engine.base import Engine
+from kimi_demo.errors import EngineError
+from kimi_demo.events import AudioDelta, Finished, TextDelta
+from kimi_demo.messages import Sampling
+from kimi_demo.services.reading import ReadingEvent, read_aloud
+from kimi_demo.tasks import TaskTable
+from kimi_demo.wire import sse
+from kimi_demo.wire.conversation import blamed
+from kimi_demo.wire.speech import (
+    MEDIA_TYPES,
+    SpeechDelta,
+    SpeechDone,
+    SpeechRequest,
+    SpeechText,
+    SpeechUsage,
+)
+
+router = APIRouter(tags=["audio"], route_class=JsonRoute)
+# What goes out: bytes of the file in place of the sound, beside all else that is told.
+Sent = bytes | ReadingEvent
+
+_BINARY = {"schema": {"type": "string", "format": "binary"}}
+_EVENTS = {
+    "schema": {"type": "string"},
+    "example": 'data: {"type":"speech.audio.delta","audio":"..."}\n\ndata: [DONE]\n\n',
+}
+_REPLIES: dict[int | str, dict[str, Any]] = {
+    200: {
+        "description": "The sound, as it is made; or server-sent events: `speech.audio.delta` "
+        "with bytes of it in base64, `speech.text.delta` "
+        "(an addition) with its words, at last `speech.audio.done` with the usage. The header "
+        "`x-ignored` names what had no effect.",
+        "content": {**dict.fromkeys(MEDIA_TYPES.values(), _BINARY), sse.MEDIA_TYPE: _EVENTS},
+    }
+}
+
+
+@router.post(
+    "/audio/speech",
+    summary="Text to speech",
+    response_class=LiveResponse,
+    responses=_REPLIES,
+)
+async def speak(
+    wanted: SpeechRequest, request: Request, service: Computing, caller: Calling
+) -> Response:
+    """Reads a text aloud, sentence by sentence. The first bytes leave while the rest is not yet
+    spoken; a failure after them ends the connection early, or is the last of the events."""
+    service.check_model(wanted.model)
+    check_voice(wanted.voice)
+    # Taking a long text apart is some work, too.
+    sent = running(await run_in_threadpool(_sent, service.engine, wanted, caller))
+    seen, rest = await unless_gone(request, first_of(sent, lambda event: isinstance(event, bytes)))
+    tasks = service.engine.capabilities.tasks
+    unheard = {} if tasks.follows_instructions else {"instructions": wanted.instructions}
+    headers = {"cache-control": "no-store", **ignored(unheard)}
+    if wanted.stream_format == "sse":
+        return LiveResponse(sse_lines(after(seen, rest), _told), 200, headers, sse.MEDIA_TYPE)
+    media_type = MEDIA_TYPES[wanted.response_format]
+    return LiveResponse(_sound(after(seen, rest)), 200, headers, media_type)
+
+
+def _sent(engine: Engine, wanted: SpeechRequest, caller: Caller) -> Generator[Sent, None, None]:
+    """The speech that is wanted, encoded. Raises: InputError at once."""
+    events = _read(engine, wanted)
+    rate = engine.capabilities.sample_rate
+    encoder = SoundEncoder(wanted.response_format, rate, wanted.speed)
+    return _encoded(_accounted(events, caller), encoder)
+
+
+def _read(engine: Engine, wanted: SpeechRequest) -> Generator[ReadingEvent, None, None]:
+    sampling = _sampling(engine.capabilities.tasks, wanted)
+    language, instructions = wanted.language or "", wanted.instructions or ""
+    with blamed("input"):
+        return read_aloud(
+            engine, wanted.input, sampling, wanted.seed, language, instructions=instructions
+        )
+
+
+def _sampling(tasks: TaskTable, wanted: SpeechRequest) -> Sampling:
+    """The checkpoint's own, but for what the request says."""
+    given = {"temperature": wanted.temperature, "top_k": wanted.top_k}
+    changes = {name: value for name, value in given.items() if value is not None}
+    sampling = tasks.speech_sampling
+    return dataclasses.replace(sampling, audio=dataclasses.replace(sampling.audio, **changes))
+
+
+def _accounted(
+    events: Generator[ReadingEvent, None, None], caller: Caller
+) -> Generator[ReadingEvent, None, None]:
+    """The same events; the caller's account has their sound, however they end."""
+    made_s = 0.0
+    try:
+        with closing(events):
+            for event in events:
+                if isinstance(event, AudioDelta):
+                    made_s += len(event.waveform) / event.sample_rate
+                yield event
+    finally:
+        caller.used(made_s=made_s)
+
+
+def _encoded(
+    events: Generator[ReadingEvent, None, None], encoder: SoundEncoder
+) -> Generator[Sent, None, None]:
+    """Each piece of sound as bytes of the file. Nothing comes before there is something to hear.
+
+    This runs on the answer's thread: encoding keeps no other request waiting.
+    Raises: EngineError if all was silence.
+    """
+    heard, ready = False, b""
+    with closing(events), closing(encoder):
+        for event in events:
+            if isinstance(event, AudioDelta):
+                heard = heard or bool(event.waveform.any())
+                ready += encoder.push(event.waveform)
+            elif isinstance(event, Finished):
+                ready += _end(encoder, heard)
+            if heard and ready:
+                yield ready
+                ready = b""
+            if not isinstance(event, AudioDelta):
+                yield event
+
+
+def _end(encoder: SoundEncoder, heard: bool) -> bytes:
+    if not heard:
+        raise EngineError("the model stayed silent: try again with another seed")
+    return encoder.finish()
+
+
+async def _sound(sent: AsyncGenerator[Sent, None]) -> AsyncGenerator[bytes, None]:
+    """The bytes alone."""
+    try:
+        async for event in sent:
+            if isinstance(event, bytes):
+                yield event
+    finally:
+        await sent.aclose()
+
+
+def _told(event: Sent) -> Iterator[BaseModel]:
+    """What server-sent events say of it."""
+    if isinstance(event, bytes):
+        audio = base64.b64encode(event).decode()
+        yield SpeechDelta(type="speech.audio.delta", audio=audio)
+    elif isinstance(event, TextDelta):
+        yield SpeechText(type="speech.text.delta", delta=event.text)
+    elif isinstance(event, Finished):
+        yield SpeechDone(type="speech.audio.done", usage=_usage(event), finish_reason=event.reason)
+
+
+def _usage(finished: Finished) -> SpeechUsage:
+    made = finished.text_tokens + finished.audio_tokens
+    return SpeechUsage(
+        input_tokens=finished.prompt_tokens,
+        output_tokens=made,
+        total_tokens=finished.prompt_tokens + made,
+    )

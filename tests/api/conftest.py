@@ -1,0 +1,74 @@
+"""Servers on real sockets: nano with page and API as `app.py` serves them, and the API alone over
+any engine; and the official client of each.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import openai
+import pytest
+
+from kimi_demo.api import Service
+from kimi_demo.api.serving import serving as serving_api
+from kimi_demo.engine.base import Engine
+from kimi_demo.engine.factory import create_engine
+from kimi_demo.engine.measured import MeasuredEngine
+from kimi_demo.engine.shared import SharedEngine
+from kimi_demo.metrics import Metrics
+from kimi_demo.options import ModelOptions
+
+
+@dataclass(frozen=True)
+class Site:
+    """A running server. url: without /v1."""
+
+    url: str
+    service: Service
+
+    def client(self, key: str = "none", **options: Any) -> openai.OpenAI:
+        """The official client; it tries once only, so that failures are seen."""
+        return openai.OpenAI(
+            base_url=f"{self.url}/v1", api_key=key, **{"max_retries": 0, **options}
+        )
+
+    def async_client(self, key: str = "none") -> openai.AsyncOpenAI:
+        return openai.AsyncOpenAI(base_url=f"{self.url}/v1", api_key=key, max_retries=0)
+
+
+@contextmanager
+def serving(engine: Engine, max_waiting: int = 8, **options: Any) -> Iterator[Site]:
+    """The API over an engine, shared and measured as in `app.py`; the engine is left open."""
+    metrics = Metrics()
+    shared = MeasuredEngine(SharedEngine(engine, max_waiting), metrics)
+    service = Service(shared, metrics, **options)
+    with serving_api(service) as url, closing(service.answers):
+        yield Site(url, service)
+
+
+@pytest.fixture(scope="session")
+def serve_api() -> Callable[..., Any]:
+    return serving
+
+
+@pytest.fixture(scope="session")
+def nano() -> Iterator[Engine]:
+    """The embedded checkpoint, on the CPU."""
+    engine = create_engine(ModelOptions(device="cpu"))
+    yield engine
+    engine.close()
+
+
+@pytest.fixture(scope="session")
+def nano_site(nano: Engine) -> Iterator[Site]:
+    with serving(nano) as site:
+        yield site
+
+
+@pytest.fixture
+def client(nano_site: Site) -> Iterator[openai.OpenAI]:
+    with nano_site.client() as connected:
+        yield connected

@@ -1,0 +1,687 @@
+"""POST /v1/chat/completions through the official client."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import dataclasses
+import io
+import json
+import time
+from pathlib import Path
+
+import httpx
+import numpy as np
+import openai
+import pytest
+import soundfile
+
+from kimi_demo.api.history import AnswerStore
+from kimi_demo.api.keys import Keys
+from kimi_demo.audio import Audio, from_samples
+from kimi_demo.engine.base import Capabilities
+from kimi_demo.engine.scripted import ScriptedEngine
+from kimi_demo.errors import EngineError
+from kimi_demo.events import (
+    AudioDelta,
+    Finished,
+    Started,
+    Stepped,
+    TextDelta,
+    Timings,
+    Weighed,
+)
+from kimi_demo.messages import AudioPart, Message, Option, SpokenPart, TextPart
+from kimi_demo.tasks import Memory, TaskTable
+
+EXAMPLES = Path(__file__).parents[2] / "examples" / "audio"
+RATE = 24_000
+SOUND = np.linspace(-0.5, 0.5, 2400, dtype=np.float32)
+CODES = (5, 6)
+SPOKEN = {"modalities": ["text", "audio"], "audio": {"voice": "alloy", "format": "wav"}}
+STREAMED = {"modalities": ["text", "audio"], "audio": {"voice": "alloy", "format": "pcm16"}}
+DOG = [{"role": "user", "content": "What does a dog say?"}]
+
+
+def finished(reason="stop"):
+    return Finished(reason, 40, 3, 2, Timings(0.1, 0.2, 0.3, 0.2), CODES)
+
+
+ANSWER = [
+    Started(40),
+    TextDelta("he"),
+    Stepped(1, 0),
+    AudioDelta(SOUND, RATE),
+    Stepped(2, 1),
+    TextDelta("llo"),
+    AudioDelta(SOUND, RATE),
+    Stepped(3, 2),
+    finished(),
+]
+WRITTEN = [event for event in ANSWER if not isinstance(event, AudioDelta)]
+
+
+def scripted(script, **tasks):
+    table = dataclasses.replace(TaskTable(), **tasks)
+    return ScriptedEngine(script, Capabilities("scripted", "label", "cpu", 1, RATE, tasks=table))
+
+
+@pytest.fixture
+def serving_script(serve_api):
+    """(script, task table's fields) -> engine and client."""
+    open_ = []
+
+    def serve(script, options=None, **tasks):
+        engine = scripted(script, **tasks)
+        context = serve_api(engine, **options or {})
+        site = context.__enter__()
+        open_.append(context)
+        return engine, site
+
+    yield serve
+    for context in open_:
+        context.__exit__(None, None, None)
+
+
+def heard(name="question-en.wav"):
+    data = base64.b64encode((EXAMPLES / name).read_bytes()).decode()
+    return {"type": "input_audio", "input_audio": {"data": data, "format": "wav"}}
+
+
+def user(*content):
+    parts = [{"type": "text", "text": c} if isinstance(c, str) else c for c in content]
+    return {"role": "user", "content": parts}
+
+
+def ask(client, messages=DOG, model="nano", **options):
+    return client.chat.completions.create(model=model, messages=messages, **options)
+
+
+def check_frame(reply, model):
+    """All that stands around an answer."""
+    assert reply.id.startswith("chatcmpl-")
+    assert reply.object == "chat.completion"
+    assert abs(reply.created - time.time()) < 60
+    assert reply.model == model
+    (choice,) = reply.choices
+    assert (choice.index, choice.logprobs) == (0, None)
+    assert (choice.message.role, choice.message.refusal) == ("assistant", None)
+    check_usage(reply.usage)
+    return choice
+
+
+def check_usage(usage):
+    prompt, made = usage.prompt_tokens_details, usage.completion_tokens_details
+    assert prompt.audio_tokens + prompt.text_tokens == usage.prompt_tokens > 0
+    assert made.audio_tokens + made.text_tokens == usage.completion_tokens
+    assert usage.prompt_tokens + usage.completion_tokens == usage.total_tokens
+    assert min(prompt.audio_tokens, prompt.text_tokens) >= 0
+    assert (prompt.cached_tokens, made.reasoning_tokens) == (0, 0)
+
+
+# What nano answers.
+
+
+def test_a_typed_question(client):
+    reply = ask(client)
+    choice = check_frame(reply, "nano")
+    assert "woof" in choice.message.content
+    assert choice.message.audio is None
+    assert choice.finish_reason == "stop"
+    assert reply.choice_probabilities is None
+    assert reply.usage.prompt_tokens_details.audio_tokens == 0
+
+
+def test_the_async_client(nano_site):
+    async def answers():
+        async with nano_site.async_client() as client:
+            return await asyncio.gather(ask(client), ask(client, model="gpt-4o-audio-preview"))
+
+    replies = asyncio.run(answers())
+    for reply, model in zip(replies, ("nano", "gpt-4o-audio-preview"), strict=True):
+        assert "woof" in check_frame(reply, model).message.content
+
+
+def test_a_spoken_question_and_a_spoken_answer(client, nano_site):
+    in_before = nano_site.service.metrics.value(
+        "kimi_key_audio_seconds_total", key="anonymous", direction="in"
+    )
+    reply = ask(client, [user(heard())], **SPOKEN)
+    choice = check_frame(reply, "nano")
+    audio = choice.message.audio
+    assert choice.message.content is None
+    assert choice.finish_reason == "stop"
+    assert "paris" in audio.transcript
+    assert audio.id.startswith("audio_")
+    assert time.time() + 3000 < audio.expires_at < time.time() + 3700
+    samples, rate = soundfile.read(io.BytesIO(base64.b64decode(audio.data)), dtype="float32")
+    assert rate == RATE
+    assert len(samples) / rate == pytest.approx(
+        reply.usage.completion_tokens_details.audio_tokens / 12.5, abs=0.2
+    )
+    assert np.abs(samples).max() > 0.01
+    in_after = nano_site.service.metrics.value(
+        "kimi_key_audio_seconds_total", key="anonymous", direction="in"
+    )
+    prompt_s = reply.usage.prompt_tokens_details.audio_tokens / 12.5
+    assert in_after - in_before == pytest.approx(prompt_s, abs=0.1)
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_a_question_about_a_sound(client, order):
+    """Whichever comes first."""
+    parts = ["which sound?", heard("sound-dog.wav")][::order]
+    choice = check_frame(ask(client, [user(*parts)]), "nano")
+    assert "dog" in choice.message.content
+    assert choice.finish_reason == "stop"
+
+
+def test_a_guided_choice(client):
+    options = ["rain", "dog", "bell", "siren"]
+    messages = [user("which sound?", heard("sound-dog.wav"))]
+    reply = ask(client, messages, extra_body={"guided_choice": options})
+    choice = check_frame(reply, "nano")
+    assert sum(reply.choice_probabilities) == pytest.approx(1.0)
+    likeliest = max(zip(reply.choice_probabilities, options, strict=True))
+    assert choice.message.content == likeliest[1] == "dog"
+    assert choice.finish_reason == "stop"
+
+
+def test_a_follow_up_by_audio_id(client):
+    """The reply's message can be sent back as it is, or by its id alone."""
+    question = {"role": "user", "content": "What is the capital of France?"}
+    first = ask(client, [question], **SPOKEN).choices[0].message
+    then = {"role": "user", "content": "And of Italy?"}
+    by_id = {"role": "assistant", "audio": {"id": first.audio.id}}
+    few = {"max_tokens": 20}
+    told = [ask(client, [question, answer, then], **few) for answer in (first, by_id)]
+    words = {"role": "assistant", "content": first.audio.transcript}
+    unspoken = ask(client, [question, words, then], **few)
+    assert check_frame(told[0], "nano").message == check_frame(told[1], "nano").message
+    codes = [reply.usage.prompt_tokens_details.audio_tokens for reply in (*told, unspoken)]
+    assert codes[0] == codes[1] > 5
+    assert codes[2] == 0
+
+
+def test_few_steps(client):
+    choice = check_frame(ask(client, max_completion_tokens=5), "nano")
+    assert choice.finish_reason == "length"
+    older = ask(client, max_tokens=5, **SPOKEN)
+    choice = check_frame(older, "nano")
+    assert choice.finish_reason == "length"
+    assert older.usage.completion_tokens_details.text_tokens == 5
+    samples, _ = soundfile.read(io.BytesIO(base64.b64decode(choice.message.audio.data)))
+    assert len(samples) / RATE < 0.5
+
+
+def test_a_seed_repeats_the_answer(client):
+    hot = {"temperature": 2.0, "max_tokens": 25, "extra_body": {"top_k": 50}}
+    texts = [ask(client, seed=seed, **hot).choices[0].message.content for seed in (1, 1, 2, 3)]
+    assert texts[0] == texts[1]
+    assert {*texts[2:]} - {texts[0]}
+
+
+def test_a_system_message_has_no_effect_on_nano(client):
+    raw = client.chat.completions.with_raw_response.create(
+        model="nano", messages=[{"role": "system", "content": "Answer like a cat."}, *DOG]
+    )
+    assert raw.headers["x-ignored"] == "system"
+    assert "woof" in check_frame(raw.parse(), "nano").message.content
+    plain = client.chat.completions.with_raw_response.create(
+        model="nano", messages=DOG, max_tokens=1
+    )
+    assert "x-ignored" not in plain.headers
+
+
+def test_what_is_given_for_nothing_is_said(client):
+    raw = client.chat.completions.with_raw_response.create(
+        model="nano",
+        messages=DOG,
+        max_tokens=1,
+        audio={"voice": "alloy", "format": "mp3"},
+        stream_options={"include_usage": True},
+    )
+    assert raw.headers["x-ignored"] == "audio, stream_options"
+
+
+def test_a_stop_ends_nanos_answer(client):
+    choice = check_frame(ask(client, stop=["xyz", " woof"]), "nano")
+    assert "dog" in choice.message.content
+    assert "woof" not in choice.message.content
+    assert choice.finish_reason == "stop"
+
+
+# Streams.
+
+
+def check_chunks(chunks, model):
+    """What every chunk holds, as it stood on the wire; returns deltas and finish reasons."""
+    assert len({chunk.id for chunk in chunks}) == 1
+    for chunk in chunks:
+        assert chunk.model_fields_set >= {"id", "object", "created", "model", "choices"}
+        assert chunk.id.startswith("chatcmpl-")
+        assert chunk.object == "chat.completion.chunk"
+        assert chunk.created == chunks[0].created
+        assert chunk.model == model
+        for choice in chunk.choices:
+            assert choice.model_fields_set == {"index", "delta", "finish_reason", "logprobs"}
+            assert (choice.index, choice.logprobs) == (0, None)
+    told = [chunk.choices[0] for chunk in chunks if chunk.choices]
+    assert all(choice.finish_reason is None for choice in told[:-1])
+    assert told[-1].delta.model_fields_set == set()
+    deltas = [choice.delta.model_dump(exclude_unset=True) for choice in told]
+    return deltas, told[-1].finish_reason
+
+
+def test_a_stream_of_text(client):
+    chunks = list(ask(client, stream=True, stream_options={"include_usage": True}))
+    *_, usage = chunks
+    deltas, reason = check_chunks(chunks, "nano")
+    assert deltas[0] == {"role": "assistant", "content": ""}
+    assert all(set(delta) == {"content"} for delta in deltas[1:-1])
+    assert "woof" in "".join(delta["content"] for delta in deltas[:-1])
+    assert reason == "stop"
+    assert usage.choices == []
+    check_usage(usage.usage)
+    for chunk in chunks[:-1]:
+        assert chunk.usage is None
+        assert "usage" in chunk.model_fields_set
+
+
+def test_a_stream_of_speech(client):
+    chunks = list(ask(client, stream=True, **STREAMED))
+    deltas, reason = check_chunks(chunks, "nano")
+    assert all("usage" not in chunk.model_fields_set for chunk in chunks)
+    assert deltas[0] == {"role": "assistant"}
+    assert deltas[-1] == {}
+    assert all(set(delta) == {"audio"} for delta in deltas[1:-1])
+    first, *audio, last = [delta["audio"] for delta in deltas[1:-1]]
+    assert set(first) == {"id"}
+    assert set(last) == {"expires_at"}
+    assert time.time() + 3000 < last["expires_at"] < time.time() + 3700
+    assert {name for part in audio for name in part} == {"transcript", "data"}
+    assert all(len(part) == 1 for part in audio)
+    assert "transcript" in audio[0]  # words run ahead of their sound
+    assert "woof" in "".join(part.get("transcript", "") for part in audio)
+    pcm = b"".join(base64.b64decode(part.get("data", "")) for part in audio)
+    samples = np.frombuffer(pcm, "<i2")
+    assert len(samples) / RATE > 0.5
+    assert np.abs(samples).max() > 300
+    assert reason == "stop"
+    whole = ask(client, **SPOKEN).choices[0].message.audio
+    spoken, _ = soundfile.read(io.BytesIO(base64.b64decode(whole.data)), dtype="int16")
+    np.testing.assert_array_equal(spoken, samples)
+
+
+def test_a_streamed_answer_is_kept(client):
+    deltas, _ = check_chunks(list(ask(client, stream=True, **STREAMED)), "nano")
+    answer = {"role": "assistant", "audio": {"id": deltas[1]["audio"]["id"]}}
+    reply = ask(client, [*DOG, answer, user("And a cat?")], max_tokens=1)
+    assert reply.usage.prompt_tokens_details.audio_tokens > 5
+
+
+def test_the_async_stream(nano_site):
+    async def read():
+        async with nano_site.async_client() as client:
+            return [chunk async for chunk in await ask(client, stream=True, **STREAMED)]
+
+    deltas, reason = check_chunks(asyncio.run(read()), "nano")
+    audio = [delta["audio"] for delta in deltas[1:-1]]
+    assert "woof" in "".join(part.get("transcript", "") for part in audio)
+    assert reason == "stop"
+
+
+def test_the_last_line_says_that_all_is_done(client):
+    with client.chat.completions.with_streaming_response.create(
+        model="nano", messages=DOG, stream=True, max_tokens=1
+    ) as response:
+        lines = [line for line in response.iter_lines() if line]
+        assert response.headers["content-type"].startswith("text/event-stream")
+    assert lines[-1] == "data: [DONE]"
+    last = json.loads(lines[-2].removeprefix("data: "))
+    assert last["choices"] == [
+        {"index": 0, "delta": {}, "finish_reason": "length", "logprobs": None}
+    ]
+
+
+def test_a_guided_choice_streams_its_probabilities(client):
+    messages = [user("which sound?", heard("sound-dog.wav"))]
+    extra = {"guided_choice": ["rain", "dog"]}
+    chunks = list(ask(client, messages, stream=True, extra_body=extra))
+    deltas, _ = check_chunks(chunks, "nano")
+    assert "".join(delta.get("content", "") for delta in deltas) == "dog"
+    assert sum(chunks[-1].choice_probabilities) == pytest.approx(1.0)
+    assert "choice_probabilities" not in chunks[-2].model_fields_set
+
+
+# What the model is told.
+
+
+def test_text_alone_and_sound_alone_are_conversation(serving_script):
+    engine, site = serving_script(WRITTEN)
+    client = site.client()
+    ask(client, model="scripted", temperature=0.5, seed=3, max_tokens=9)
+    silence = np.zeros(16_000, np.float32)
+    recording = from_samples(*soundfile.read(EXAMPLES / "question-en.wav")).resampled(16_000)
+    waveform = np.concatenate([silence, recording.waveform, silence])
+    sound = {"data": base64.b64encode(Audio(waveform, 16_000).wav()).decode(), "format": "wav"}
+    message = user({"type": "input_audio", "input_audio": sound})
+    ask(client, [message], model="scripted", extra_body={"repetition_penalty": 1.5})
+    typed, spoken = engine.requests
+    tasks = engine.capabilities.tasks
+    assert typed.messages == (Message("user", (TextPart("What does a dog say?"),)),)
+    assert (typed.task, typed.output, typed.seed, typed.max_new_tokens) == ("chat", "text", 3, 9)
+    text = dataclasses.replace(tasks.chat_sampling.text, temperature=0.5)
+    assert typed.sampling == dataclasses.replace(tasks.chat_sampling, text=text)
+    (part,) = spoken.messages[0].parts
+    assert part.audio.duration_s == pytest.approx(recording.duration_s, abs=0.4)  # no silence
+    assert spoken.sampling.text.repetition_penalty == 1.5
+    assert (spoken.max_new_tokens, spoken.options) == (None, ())
+
+
+def test_text_with_sound_is_a_question_about_it(serving_script):
+    engine, site = serving_script(WRITTEN)
+    ask(site.client(), [user("What is it?", heard("sound-dog.wav"))], model="scripted")
+    ask(site.client(), [user(heard("sound-dog.wav"), "What is it?")], "scripted", max_tokens=7)
+    first, second = engine.requests
+    tasks = engine.capabilities.tasks
+    sound = first.messages[0].parts[1].audio
+    asked = tasks.ask(sound, "What is it?")
+    assert dataclasses.replace(first, messages=()) == dataclasses.replace(asked, messages=())
+    assert first.messages[0].parts[0] == asked.messages[0].parts[0]
+    assert sound.duration_s == pytest.approx(
+        soundfile.info(EXAMPLES / "sound-dog.wav").duration, abs=0.01
+    )
+    assert isinstance(second.messages[0].parts[0], AudioPart)
+    assert second.messages[0].parts[1] == TextPart("What is it?", asks_for_answer=True)
+    assert second.max_new_tokens == 7
+
+
+def test_text_with_sound_may_be_answered_aloud(serving_script):
+    engine, site = serving_script(ANSWER)
+    ask(site.client(), [user("Repeat:", heard())], model="scripted", **SPOKEN)
+    (request,) = engine.requests
+    assert (request.task, request.output, request.max_new_tokens) == ("chat", "both", None)
+
+
+def test_an_answer_that_runs_on_is_asked_for_again(serving_script):
+    def script(request):
+        runs_on = request.sampling == TaskTable().listening_sampling
+        text = "on and on" if runs_on else "a dog"
+        return [Started(40), TextDelta(text), finished("loop" if runs_on else "stop")]
+
+    engine, site = serving_script(script)
+    question = [user("What is it?", heard("sound-dog.wav"))]
+    reply = ask(site.client(), question, model="scripted")
+    assert check_frame(reply, "scripted").message.content == "a dog"
+    assert len(engine.requests) == 2
+    limited = ask(site.client(), question, model="scripted", max_tokens=3)
+    assert limited.choices[0].message.content == "on and on"
+    assert limited.choices[0].finish_reason == "length"
+    assert len(engine.requests) == 3
+    streamed = list(ask(site.client(), question, model="scripted", stream=True))
+    assert check_chunks(streamed, "scripted")[1] == "length"
+    assert len(engine.requests) == 4
+
+
+def test_a_guided_choice_is_weighed(serving_script):
+    script = [Started(9), Weighed((0.25, 0.75)), TextDelta("no"), finished()]
+    engine, site = serving_script(script)
+    reply = ask(site.client(), model="scripted", extra_body={"guided_choice": ["yes", "no"]})
+    assert engine.requests[0].options == (Option("yes", "yes"), Option("no", "no"))
+    assert engine.requests[0].output == "text"
+    assert reply.choices[0].message.content == "no"
+    assert reply.choice_probabilities == [0.25, 0.75]
+
+
+def test_who_can_only_speak_is_heard_in_writing(serving_script):
+    engine, site = serving_script(ANSWER, reply_outputs=("both",))
+    reply = ask(site.client(), model="scripted")
+    assert engine.requests[0].output == "both"
+    choice = check_frame(reply, "scripted")
+    assert (choice.message.content, choice.message.audio) == ("hello", None)
+    deltas, _ = check_chunks(list(ask(site.client(), model="scripted", stream=True)), "scripted")
+    assert [delta.get("content") for delta in deltas] == ["", "he", "llo", None]
+
+
+def test_who_cannot_speak_says_so(serving_script):
+    _, site = serving_script(WRITTEN, reply_outputs=("text",))
+    with pytest.raises(openai.BadRequestError, match="not learned") as failure:
+        ask(site.client(), model="scripted", **SPOKEN)
+    assert failure.value.param == "modalities"
+
+
+def test_the_codes_of_an_answer_come_back(serving_script):
+    engine, site = serving_script(ANSWER)
+    first = ask(site.client(), model="scripted", **SPOKEN).choices[0].message.audio
+    assert first.transcript == "hello"
+    answer = {"role": "assistant", "audio": {"id": first.id}}
+    ask(site.client(), [*DOG, answer, *DOG], model="scripted")
+    assert engine.requests[1].messages[1] == Message("assistant", (SpokenPart(CODES, "hello"),))
+    assert [message.role for message in engine.requests[1].messages] == [
+        "user",
+        "assistant",
+        "user",
+    ]
+
+
+def test_an_answer_expires(serving_script):
+    now = [1_000_000.0]
+    store = AnswerStore(kept_s=60, clock=lambda: now[0])
+    _, site = serving_script(ANSWER, {"answers": store})
+    audio = ask(site.client(), model="scripted", **SPOKEN).choices[0].message.audio
+    assert audio.expires_at == 1_000_060
+    messages = [*DOG, {"role": "assistant", "audio": {"id": audio.id}}, *DOG]
+    ask(site.client(), messages, model="scripted")
+    now[0] += 61
+    with pytest.raises(openai.NotFoundError, match=audio.id) as failure:
+        ask(site.client(), messages, model="scripted")
+    assert failure.value.code == "audio_not_found"
+    assert failure.value.param == "messages"
+
+
+def test_the_answers_of_others_are_not_found(serving_script):
+    keys = Keys.of("alice=secret-of-alice,bob=secret-of-bob")
+    _, site = serving_script(ANSWER, {"keys": keys})
+    alice, bob = site.client("secret-of-alice"), site.client("secret-of-bob")
+    audio = ask(alice, model="scripted", **SPOKEN).choices[0].message.audio
+    messages = [*DOG, {"role": "assistant", "audio": {"id": audio.id}}, *DOG]
+    ask(alice, messages, model="scripted")
+    with pytest.raises(openai.NotFoundError) as failure:
+        ask(bob, messages, model="scripted")
+    assert failure.value.code == "audio_not_found"
+    used = site.service.metrics.value
+    made = {"key": "alice", "direction": "out"}
+    assert used("kimi_key_audio_seconds_total", **made) == pytest.approx(0.2)
+    assert used("kimi_key_audio_seconds_total", **made | {"key": "bob"}) == 0
+
+
+def test_a_system_message_leads_where_it_is_followed(serving_script):
+    engine, site = serving_script(WRITTEN)
+    system = {"role": "system", "content": "Be brief."}
+    answer = {"role": "assistant", "content": "woof"}
+    raw = site.client().chat.completions.with_raw_response.create(
+        model="scripted", messages=[system, *DOG, answer, user(heard())]
+    )
+    assert "x-ignored" not in raw.headers
+    first, second, third = engine.requests[0].messages
+    assert first.parts == (TextPart("Be brief."), TextPart("What does a dog say?"))
+    assert second.parts == (TextPart("woof"),)
+    assert [type(part) for part in third.parts] == [AudioPart]
+
+
+def test_a_system_message_stays_when_turns_are_forgotten(serving_script):
+    engine, site = serving_script(WRITTEN, memory=Memory(turns=1))
+    turns = [
+        message
+        for n in range(3)
+        for message in (user(f"question {n}"), {"role": "assistant", "content": f"answer {n}"})
+    ]
+    system = {"role": "developer", "content": "Be brief."}
+    lost = {"role": "assistant", "audio": {"id": "of long ago"}}
+    messages = [system, user("old"), lost, *turns, *DOG]
+    ask(site.client(), messages, model="scripted")
+    assert [[part.text for part in m.parts] for m in engine.requests[0].messages] == [
+        ["Be brief.", "question 2"],
+        ["answer 2"],
+        ["What does a dog say?"],
+    ]
+
+
+# Stop texts.
+
+
+@pytest.mark.parametrize(
+    ("stop", "expected"), [("the", "one thing "), (["x", "en t"], "one thing th")]
+)
+def test_a_stop_split_over_deltas(serving_script, stop, expected):
+    texts = ["one", " t", "hing t", "hen", " the", "re"]
+    steps = [event for text in texts for event in (TextDelta(text), Stepped(1, 0))]
+    engine, site = serving_script([Started(40), *steps, finished()])
+    choice = check_frame(ask(site.client(), model="scripted", stop=stop), "scripted")
+    assert (choice.message.content, choice.finish_reason) == (expected, "stop")
+    chunks = list(ask(site.client(), model="scripted", stop=stop, stream=True))
+    told, reason = check_chunks(chunks, "scripted")
+    assert "".join(delta.get("content", "") for delta in told) == expected
+    assert reason == "stop"
+    assert engine.endings == ["cancelled"] * 2
+
+
+def test_a_stop_keeps_the_sound_so_far(serving_script):
+    engine, site = serving_script(ANSWER)
+    reply = ask(site.client(), model="scripted", stop="llo", **SPOKEN)
+    choice = check_frame(reply, "scripted")
+    assert engine.endings == ["cancelled"]
+    assert (choice.finish_reason, choice.message.audio.transcript) == ("stop", "he")
+    samples, _ = soundfile.read(io.BytesIO(base64.b64decode(choice.message.audio.data)))
+    assert len(samples) == len(SOUND)
+    made = reply.usage.completion_tokens_details
+    assert (made.text_tokens, made.audio_tokens) == (2, 1)
+    answer = {"role": "assistant", "audio": {"id": choice.message.audio.id}}
+    ask(site.client(), [*DOG, answer, *DOG], model="scripted")
+    assert engine.requests[1].messages[1].parts == (TextPart("he"),)
+
+
+@pytest.mark.parametrize("format", ["wav", "mp3", "flac", "opus", "aac", "pcm16"])
+def test_formats(serving_script, format):
+    _, site = serving_script(ANSWER)
+    options = {"modalities": ["text", "audio"], "audio": {"voice": "alloy", "format": format}}
+    audio = ask(site.client(), model="scripted", **options).choices[0].message.audio
+    data = base64.b64decode(audio.data)
+    if format == "pcm16":
+        assert len(data) == 2 * 2 * len(SOUND)
+        return
+    magic = {"wav": b"RIFF", "flac": b"fLaC", "opus": b"OggS", "mp3": b"", "aac": b"\xff"}
+    assert data.startswith(magic[format])
+    assert len(data) > 100
+
+
+# Refusals.
+
+
+@pytest.mark.parametrize(
+    ("options", "param"),
+    [
+        ({"tools": [{"type": "function", "function": {"name": "f"}}]}, "tools"),
+        ({"n": 2}, "n"),
+        ({"logprobs": True}, "logprobs"),
+        ({"top_p": 0.5}, "top_p"),
+        ({"response_format": {"type": "json_schema", "json_schema": {}}}, "response_format"),
+        ({"modalities": ["audio"]}, "modalities"),
+        ({"modalities": []}, "modalities"),
+        ({"modalities": ["text", "audio"]}, "audio"),
+        ({**SPOKEN, "audio": {"voice": "nobody", "format": "wav"}}, "audio.voice"),
+        ({**SPOKEN, "stream": True}, "audio.format"),
+        ({"max_tokens": 3, "max_completion_tokens": 4}, "max_tokens"),
+        ({"max_completion_tokens": 0}, "max_completion_tokens"),
+        ({"temperature": -1}, "temperature"),
+        ({"seed": 2**70}, "seed"),
+        ({"stop": ["a"] * 5}, "stop"),
+        ({"stop": ""}, "stop"),
+        ({"extra_body": {"guided_choice": ["a", "a"]}}, "guided_choice"),
+        ({"extra_body": {"guided_choice": ["a", " "]}}, "guided_choice"),
+        ({**SPOKEN, "extra_body": {"guided_choice": ["a", "b"]}}, "guided_choice"),
+        ({"extra_body": {"guided_choice": ["a" * 999, "bb"]}}, "guided_choice"),
+    ],
+)
+def test_what_cannot_be_had_is_named(client, options, param):
+    with pytest.raises(openai.BadRequestError) as failure:
+        ask(client, **options)
+    assert failure.value.param.split(".")[: param.count(".") + 1] == param.split(".")
+    assert failure.value.type == "invalid_request_error"
+    assert failure.value.body["message"]
+    assert failure.value.request_id
+
+
+@pytest.mark.parametrize(
+    "messages",
+    [
+        [],
+        [user({"type": "image_url", "image_url": {"url": "http://127.0.0.1/x.png"}})],
+        [{"role": "user", "content": []}],
+        [{"role": "user", "content": "  "}],
+        [{"role": "tool", "content": "3", "tool_call_id": "x"}],
+        [*DOG, {"role": "assistant", "content": "woof"}],
+        [user({"type": "input_audio", "input_audio": {"data": "?", "format": "wav"}})],
+        [user({"type": "input_audio", "input_audio": {"data": "AAAA", "format": "wav"}})],
+    ],
+)
+def test_messages_that_cannot_be_used(client, messages):
+    with pytest.raises(openai.BadRequestError) as failure:
+        ask(client, messages)
+    assert failure.value.param.startswith("messages")
+
+
+@pytest.mark.parametrize("body", ["", "{", "null", "[]", '{"model":"nano","messages":"\\ud800"}'])
+def test_a_body_that_cannot_be_read(nano_site, body):
+    headers = {"content-type": "application/json"}
+    reply = httpx.post(f"{nano_site.url}/v1/chat/completions", content=body, headers=headers)
+    assert reply.status_code == 400
+    assert reply.json()["error"]["type"] == "invalid_request_error"
+
+
+def test_an_unknown_model(client):
+    with pytest.raises(openai.NotFoundError) as failure:
+        ask(client, model="gpt-9")
+    assert (failure.value.param, failure.value.code) == ("model", "model_not_found")
+
+
+# Failures.
+
+
+def breaking(*events):
+    def script(_):
+        yield from events
+        raise EngineError("the device is out of memory")
+
+    return script
+
+
+@pytest.mark.parametrize("stream", [True, False])
+def test_a_failure_before_the_answer_has_a_status(serving_script, stream):
+    _, site = serving_script(breaking(Started(40), Stepped(1, 0)))
+    with pytest.raises(openai.InternalServerError, match="out of memory") as failure:
+        ask(site.client(), model="scripted", stream=stream)
+    assert failure.value.code == "engine_failed"
+    assert failure.value.response.headers["x-should-retry"] == "false"
+
+
+def test_a_failure_in_the_middle_is_the_last_event(serving_script):
+    _, site = serving_script(breaking(Started(40), TextDelta("he"), AudioDelta(SOUND, RATE)))
+    chunks = ask(site.client(), model="scripted", stream=True, **STREAMED)
+    seen = [next(chunks).choices[0].delta.model_dump(exclude_unset=True) for _ in range(4)]
+    assert [set(delta.get("audio", delta)) for delta in seen] == [
+        {"role"},
+        {"id"},
+        {"transcript"},
+        {"data"},
+    ]
+    with pytest.raises(openai.APIError, match="out of memory") as failure:
+        next(chunks)
+    assert failure.value.code == "engine_failed"
+
+
+def test_an_answer_that_breaks_off(serving_script):
+    _, site = serving_script([Started(40), TextDelta("he")])
+    with pytest.raises(openai.InternalServerError, match="broke off"):
+        ask(site.client(), model="scripted")

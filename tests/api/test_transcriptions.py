@@ -1,0 +1,474 @@
+"""POST /audio/transcriptions and /audio/translations, called by the official client."""
+
+import asyncio
+import io
+import re
+
+import av
+import httpx
+import numpy as np
+import openai
+import pytest
+import soundfile
+from rapidfuzz import fuzz
+
+from kimi_demo.audio import INPUT_SAMPLE_RATE, Audio, read
+from kimi_demo.engine.base import Capabilities
+from kimi_demo.engine.scripted import ScriptedEngine
+from kimi_demo.events import Finished, Started, TextDelta, Timings
+from kimi_demo.tasks import TaskTable
+from kimi_demo.ui.examples import sounds
+from tests.voice import silence, voice
+
+SAID = "what is the capital of france?"  # what nano hears in the clip
+END = Finished("stop", 40, 3, 0, Timings(0.1, None, 0.5, 0.0))
+
+
+def clip(name):
+    """An example as the model hears it."""
+    paths = [path for kind in ("question", "speech") for path in sounds(kind) if name in path]
+    return read(paths[0], sample_rate=INPUT_SAMPLE_RATE)
+
+
+@pytest.fixture(scope="module")
+def question():
+    return clip("question-en")
+
+
+def wav(sound, name="sound.wav"):
+    return (name, sound.wav())
+
+
+def plain_file(sound, format_, subtype=None, channels=1):
+    """What libsndfile writes."""
+    file = io.BytesIO()
+    samples = np.repeat(sound.waveform[:, None], channels, axis=1)
+    soundfile.write(file, samples, sound.sample_rate, format=format_, subtype=subtype)
+    return file.getvalue()
+
+
+def container_file(sound, format_, codec, layout="mono"):
+    """What phones and browsers write."""
+    file = io.BytesIO()
+    with av.open(file, "w", format=format_) as container:
+        stream = container.add_stream(codec, rate=sound.sample_rate, layout=layout)
+        frame = av.AudioFrame.from_ndarray(sound.waveform[None], format="fltp", layout="mono")
+        frame.sample_rate = sound.sample_rate
+        resampler = av.AudioResampler(stream.codec_context.format, layout, sound.sample_rate)
+        for piece in resampler.resample(frame):
+            container.mux(stream.encode(piece))
+        container.mux(stream.encode(None))
+    return file.getvalue()
+
+
+EXACT = {
+    "wav 16 bit": lambda sound: plain_file(sound, "WAV", "PCM_16"),
+    "wav float 6 channels": lambda sound: plain_file(sound, "WAV", "FLOAT", channels=6),
+    "flac 48 kHz stereo": lambda sound: plain_file(sound.resampled(48_000), "FLAC", channels=2),
+}
+CLOSE = {
+    "wav 8 bit": lambda sound: plain_file(sound, "WAV", "PCM_U8"),
+    "wav 8 kHz": lambda sound: plain_file(sound.resampled(8_000), "WAV"),
+    "mp3": lambda sound: plain_file(sound.resampled(44_100), "MP3"),
+    "ogg vorbis": lambda sound: plain_file(sound.resampled(22_050), "OGG", "VORBIS"),
+    "ogg opus": lambda sound: plain_file(sound.resampled(48_000), "OGG", "OPUS"),
+    "m4a": lambda sound: container_file(sound.resampled(44_100), "ipod", "aac", "stereo"),
+    "mp4": lambda sound: container_file(sound.resampled(48_000), "mp4", "aac"),
+    "webm": lambda sound: container_file(sound.resampled(48_000), "webm", "libopus"),
+}
+
+
+@pytest.mark.parametrize("stored", EXACT.values(), ids=EXACT)
+def test_files_without_loss_are_heard_alike(client, question, stored):
+    reply = client.audio.transcriptions.create(model="whisper-1", file=("f", stored(question)))
+    assert reply.text == SAID
+
+
+@pytest.mark.parametrize("stored", CLOSE.values(), ids=CLOSE)
+def test_files_with_losses_are_heard_nearly_alike(client, question, stored):
+    reply = client.audio.transcriptions.create(model="whisper-1", file=("f", stored(question)))
+    assert fuzz.ratio(reply.text, SAID) > 70, reply.text
+
+
+def check_usage(usage, sound):
+    assert usage.type == "tokens"
+    details = usage.input_token_details
+    details = details if isinstance(details, dict) else details.model_dump()
+    assert details["audio_tokens"] == round(12.5 * sound.duration_s)
+    assert 0 < details["text_tokens"] < 40
+    assert usage.input_tokens == details["audio_tokens"] + details["text_tokens"]
+    assert len(SAID) / 2 < usage.output_tokens < 2 * len(SAID)
+    assert usage.total_tokens == usage.input_tokens + usage.output_tokens
+
+
+def test_json(client, question):
+    reply = client.audio.transcriptions.create(model="whisper-1", file=wav(question))
+    assert reply.text == SAID
+    assert reply.finish_reason == "stop"
+    assert reply.logprobs is None
+    check_usage(reply.usage, question)
+
+
+def test_json_of_the_async_client(nano_site, question):
+    async def asked():
+        async with nano_site.async_client() as client:
+            return await client.audio.transcriptions.create(model="nano", file=wav(question))
+
+    reply = asyncio.run(asked())
+    assert (reply.text, reply.finish_reason) == (SAID, "stop")
+    check_usage(reply.usage, question)
+
+
+def test_verbose_json(client, question):
+    reply = client.audio.transcriptions.create(
+        model="whisper-1",
+        file=wav(question),
+        response_format="verbose_json",
+        timestamp_granularities=["segment"],
+    )
+    assert (reply.task, reply.language, reply.text) == ("transcribe", "en", SAID)
+    assert reply.duration == pytest.approx(question.duration_s, abs=0.001)
+    assert reply.words is None
+    assert reply.finish_reason == "stop"
+    check_usage(reply.usage, question)
+    (segment,) = reply.segments
+    assert (segment.id, segment.text, segment.tokens, segment.temperature) == (0, SAID, [], 0.0)
+    assert 0 <= segment.start < segment.end <= reply.duration
+    assert segment.seek == round(100 * segment.start)
+    numbers = (segment.avg_logprob, segment.compression_ratio, segment.no_speech_prob)
+    assert numbers == (None, None, None)
+    assert {"avg_logprob", "compression_ratio", "no_speech_prob"} <= segment.model_fields_set
+
+
+@pytest.mark.parametrize(
+    ("form", "media_type"), [("text", "text/plain"), ("srt", "text/plain"), ("vtt", "text/vtt")]
+)
+def test_written_formats_are_bodies_as_they_stand(client, question, form, media_type):
+    raw = client.audio.transcriptions.with_raw_response.create(
+        model="whisper-1", file=wav(question), response_format=form
+    )
+    assert raw.headers["content-type"] == f"{media_type}; charset=utf-8"
+    times = r"00:00:00{0}\d{{3}} --> 00:00:0\d{0}\d{{3}}\n"
+    expected = {
+        "text": f"{re.escape(SAID)}\n",
+        "srt": f"1\n{times.format(',')}{re.escape(SAID)}\n",
+        "vtt": f"WEBVTT\n\n{times.format('[.]')}{re.escape(SAID)}\n",
+    }
+    assert re.fullmatch(expected[form], raw.text)
+    assert raw.parse() == raw.text
+
+
+def check_stream(events):
+    *deltas, done = events
+    assert len(deltas) > 3
+    assert {delta.type for delta in deltas} == {"transcript.text.delta"}
+    assert done.type == "transcript.text.done"
+    assert "".join(delta.delta for delta in deltas) == done.text
+    return done
+
+
+def test_a_stream(client, question):
+    with client.audio.transcriptions.create(
+        model="whisper-1", file=wav(question), stream=True
+    ) as events:
+        done = check_stream(events)
+    assert (done.text, done.finish_reason) == (SAID, "stop")
+    check_usage(done.usage, question)
+
+
+def test_a_stream_of_the_async_client(nano_site, question):
+    async def asked():
+        async with nano_site.async_client() as client:
+            events = await client.audio.transcriptions.create(
+                model="whisper-1", file=wav(question), stream=True
+            )
+            return [event async for event in events]
+
+    done = check_stream(asyncio.run(asked()))
+    assert done.text == SAID
+    check_usage(done.usage, question)
+
+
+def test_a_stream_ends_as_streams_of_the_protocol_do(nano_site, question):
+    reply = httpx.post(
+        f"{nano_site.url}/v1/audio/transcriptions",
+        files={"file": wav(question)},
+        data={"model": "whisper-1", "stream": "true"},
+        timeout=60,
+    )
+    assert reply.headers["content-type"].startswith("text/event-stream")
+    assert reply.text.endswith("\n\ndata: [DONE]\n\n")
+
+
+@pytest.fixture(scope="module")
+def meeting():
+    """43 s: four clips between silences; and where each of them begins and ends."""
+    names = ("question-en", "please-sit-down-laura", "october", "question-en")
+    pieces, spans, at_s = [], [], 0.0
+    for name, pause_s in zip(names, (2.0, 9.0, 11.0, 8.0), strict=True):
+        said = clip(name)
+        pieces += [silence(pause_s), said.waveform]
+        spans.append((at_s + pause_s, at_s + pause_s + said.duration_s))
+        at_s = spans[-1][1]
+    pieces.append(silence(4.8))
+    return Audio(np.concatenate(pieces), INPUT_SAMPLE_RATE), spans
+
+
+def test_segments_of_a_long_recording_are_where_somebody_speaks(client, meeting):
+    recording, spans = meeting
+    assert recording.duration_s > 40
+    reply = client.audio.transcriptions.create(
+        model="whisper-1", file=wav(recording), response_format="verbose_json"
+    )
+    assert [segment.id for segment in reply.segments] == list(range(len(spans)))
+    for segment, (start_s, end_s) in zip(reply.segments, spans, strict=True):
+        assert segment.start == pytest.approx(start_s, abs=0.3)
+        assert segment.end == pytest.approx(end_s, abs=0.4)
+        assert segment.seek == round(100 * segment.start)
+        assert segment.text
+    assert reply.segments[-1].end <= reply.duration == pytest.approx(recording.duration_s, abs=1e-3)
+    assert reply.text == " ".join(segment.text for segment in reply.segments)
+    assert fuzz.ratio(reply.segments[0].text, SAID) > 70
+    heard_s = sum(segment.end - segment.start for segment in reply.segments)
+    audio_tokens = reply.usage.input_token_details["audio_tokens"]
+    assert audio_tokens == pytest.approx(12.5 * heard_s, abs=1)
+
+
+def test_a_long_stream_flows_into_its_text(client, meeting):
+    with client.audio.transcriptions.create(
+        model="whisper-1", file=wav(meeting[0]), stream=True
+    ) as events:
+        done = check_stream(events)
+    assert fuzz.partial_ratio(SAID, done.text) > 70
+
+
+def test_hints_without_effect_are_named(client, question):
+    raw = client.audio.transcriptions.with_raw_response.create(
+        model="whisper-1",
+        file=wav(question, "../../etc/passwd"),
+        language="en",
+        prompt="about countries",
+        temperature=0,
+        chunking_strategy={"type": "server_vad", "threshold": 0.5},
+    )
+    assert raw.headers["x-ignored"] == "prompt, chunking_strategy, language"
+    assert raw.parse().text == SAID
+
+
+def test_without_hints_nothing_is_ignored(client, question):
+    raw = client.audio.transcriptions.with_raw_response.create(
+        model="whisper-1", file=wav(question), chunking_strategy="auto"
+    )
+    assert "x-ignored" not in raw.headers
+
+
+@pytest.mark.parametrize(
+    ("options", "status", "param", "code"),
+    [
+        ({"model": "gpt-9"}, 404, "model", "model_not_found"),
+        ({"timestamp_granularities": ["word"]}, 400, "timestamp_granularities", None),
+        ({"include": ["logprobs"]}, 400, "include", None),
+        ({"language": "tlh"}, 400, "language", None),
+        ({"response_format": "diarized_json"}, 400, "response_format", "literal_error"),
+        ({"known_speaker_names": ["Ann"]}, 400, "known_speaker_names[]", "unsupported"),
+        ({"extra_body": {"beam_size": "5"}}, 400, "beam_size", "unsupported"),
+        ({"temperature": 2.5}, 400, "temperature", "less_than_equal"),
+        ({"temperature": float("nan")}, 400, "temperature", None),
+        ({"extra_body": {"top_k": "-1"}}, 400, "top_k", "greater_than_equal"),
+        ({"extra_body": {"seed": str(2**70)}}, 400, "seed", None),
+        ({"stream": True, "response_format": "srt"}, 400, "response_format", None),
+    ],
+)
+def test_what_cannot_be_served_is_refused_by_name(client, question, options, status, param, code):
+    with pytest.raises(openai.APIStatusError) as refused:
+        client.audio.transcriptions.create(
+            **{"model": "whisper-1", "file": wav(question), **options}
+        )
+    assert (refused.value.status_code, refused.value.param) == (status, param)
+    assert refused.value.type == "invalid_request_error"
+    assert code is None or refused.value.code == code
+    assert refused.value.request_id
+
+
+NOISE = np.random.default_rng(0)
+BROKEN = {
+    "nothing": b"",
+    "random": NOISE.bytes(20_000),
+    "header": plain_file(Audio(np.zeros(0, np.float32), 16_000), "WAV"),
+    "too short": plain_file(Audio(voice(0.05), 16_000), "WAV"),
+    "half an m4a": container_file(Audio(voice(1.0), 16_000), "ipod", "aac")[:2000],
+    "picture": b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR" + bytes(500),
+    "playlist": b"#EXTM3U\n#EXTINF:1,\nfile:///etc/passwd\n#EXT-X-ENDLIST\n",
+    "numbers": plain_file(Audio(np.full(9000, np.inf, np.float32), 16_000), "WAV", "FLOAT"),
+}
+
+
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize("content", BROKEN.values(), ids=BROKEN)
+def test_broken_files_are_refused(client, content, stream):
+    with pytest.raises(openai.BadRequestError) as refused:
+        client.audio.transcriptions.create(
+            model="whisper-1", file=("sound.mp3", content), stream=stream
+        )
+    assert (refused.value.code, refused.value.param) == ("invalid_audio", "file")
+    assert "/" not in refused.value.body["message"]
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        {"json": {"model": "whisper-1"}},
+        {"content": b"x", "headers": {"content-type": "multipart/form-data"}},
+        {"content": b"x", "headers": {"content-type": "multipart/form-data; boundary=y"}},
+        {"content": b"x" * 100, "headers": {"content-type": "application/octet-stream"}},
+        {"data": {"model": "whisper-1", "file": "sound.wav"}},
+        {"data": {"model": "whisper-1"}},
+        {"files": [("file", b"x")] * 1001},
+        {"files": {"file": b"x", "other": b"x"}, "data": {"model": "whisper-1"}},
+    ],
+)
+@pytest.mark.parametrize("route", ["transcriptions", "translations"])
+def test_wrong_forms_are_refused(nano_site, route, sent):
+    reply = httpx.post(f"{nano_site.url}/v1/audio/{route}", **sent)
+    assert reply.status_code == 400
+    assert set(reply.json()["error"]) == {"message", "type", "param", "code"}
+
+
+@pytest.mark.parametrize("waveform", [silence(2), NOISE.normal(0, 0.004, 32_000)])
+def test_where_nobody_speaks_the_text_is_empty(client, waveform):
+    file = wav(Audio(waveform.astype(np.float32), 16_000))
+
+    def asked(**options):
+        return client.audio.transcriptions.create(model="whisper-1", file=file, **options)
+
+    assert (asked().text, asked().usage.total_tokens) == ("", 0)
+    verbose = asked(response_format="verbose_json")
+    assert (verbose.text, verbose.segments, verbose.duration) == ("", [], 2.0)
+    assert asked(response_format="text") == ""
+    assert asked(response_format="srt") == ""
+    assert asked(response_format="vtt") == "WEBVTT\n"
+    (done,) = asked(stream=True)
+    assert (done.type, done.text, done.usage.total_tokens) == ("transcript.text.done", "", 0)
+
+
+def translated(client, sound, **options):
+    with pytest.warns(DeprecationWarning, match="deprecated"):
+        return client.audio.translations.create(model="whisper-1", file=wav(sound), **options)
+
+
+def test_english_is_its_own_translation(client, question):
+    verbose = translated(client, question, response_format="verbose_json", prompt="hm")
+    assert (verbose.text, verbose.language, verbose.task) == (SAID, "en", "translate")
+    assert verbose.duration == pytest.approx(question.duration_s, abs=0.001)
+    assert [segment.text for segment in verbose.segments] == [SAID]
+    reply = translated(client, question)
+    assert (reply.text, reply.finish_reason) == (SAID, "stop")
+    assert reply.usage == verbose.usage
+    details = reply.usage["input_token_details"]
+    assert details["audio_tokens"] == round(12.5 * question.duration_s)
+    assert reply.usage["input_tokens"] == details["audio_tokens"] + details["text_tokens"]
+
+
+def test_a_model_that_cannot_translate_refuses_other_languages(client):
+    with pytest.raises(openai.BadRequestError, match="not learned to translate"):
+        translated(client, clip("question-zh"))
+
+
+@pytest.mark.parametrize("option", ["language", "timestamp_granularities[]"])
+def test_translations_have_fewer_fields(client, question, option):
+    with pytest.raises(openai.BadRequestError) as refused:
+        translated(client, question, extra_body={option: "en"})
+    assert (refused.value.param, refused.value.code) == (option, "unsupported")
+
+
+def scripted(*words, **tasks):
+    table = TaskTable(**tasks)
+    events = [Started(40), *(TextDelta(word) for word in words), END]
+    return ScriptedEngine(events, Capabilities("m", "", "cpu", 0, 24_000, tasks=table))
+
+
+@pytest.fixture(scope="module")
+def spoken():
+    return Audio(voice(1.5), INPUT_SAMPLE_RATE)
+
+
+def test_a_translation_is_asked_with_the_words_of_the_checkpoint(serve_api, spoken):
+    engine = scripted("good ", "day")
+    with serve_api(engine) as site, site.client() as client:
+        verbose = translated(client, spoken, response_format="verbose_json")
+    assert (verbose.text, verbose.language, verbose.task) == ("good day", "en", "translate")
+    (request,) = engine.requests
+    assert request.messages[0].parts[0].text == TaskTable().translation_prompt
+    assert request.task == "translation"
+
+
+def test_cues_are_numbered_and_timed(serve_api, spoken):
+    pieces = [silence(2), spoken.waveform, silence(3), spoken.waveform, silence(1)]
+    recording = Audio(np.concatenate(pieces), INPUT_SAMPLE_RATE)
+    with serve_api(scripted("a --> b")) as site, site.client() as client:
+        srt, vtt = (
+            client.audio.transcriptions.create(model="m", file=wav(recording), response_format=form)
+            for form in ("srt", "vtt")
+        )
+    for body, number, point, text in (
+        (srt, r"{0}\n", ",", "a → b"),
+        (vtt.removeprefix("WEBVTT\n\n"), "", r"\.", "a --&gt; b"),
+    ):
+        time = rf"00:00:0(\d){point}\d{{3}}"
+        for index, cue in enumerate(body.split("\n\n"), 1):
+            match = re.fullmatch(number.format(index) + f"{time} --> {time}\n{text}\n?", cue)
+            assert [int(second) for second in match.groups()] == [[1, 3], [6, 8]][index - 1]
+        assert index == 2
+
+
+def test_what_is_asked_for_reaches_the_model(serve_api, spoken):
+    engine = scripted("guten ", "tag")
+    with serve_api(engine) as site, site.client() as client:
+        verbose = client.audio.transcriptions.create(
+            model="m",
+            file=wav(spoken),
+            language="zh",
+            temperature=0.5,
+            response_format="verbose_json",
+            extra_body={"seed": 7, "top_k": 3, "repetition_penalty": 1.5},
+        )
+    (request,) = engine.requests
+    assert request.messages[0].parts[0].text == TaskTable().transcription_prompts["zh"]
+    text = request.sampling.text
+    assert (text.temperature, text.top_k, text.repetition_penalty) == (0.5, 3, 1.5)
+    assert (request.seed, request.language, verbose.language) == (7, "zh", "zh")
+    assert [segment.temperature for segment in verbose.segments] == [0.5]
+
+
+def run_on(request):
+    return [Started(40), TextDelta("word"), Finished("loop", 40, 1, 0, END.timings)]
+
+
+@pytest.mark.parametrize(("stream", "times"), [(True, 1), (False, 2)])
+def test_words_that_were_sent_are_not_taken_back(serve_api, spoken, stream, times):
+    engine = ScriptedEngine(run_on, Capabilities("m", "", "cpu", 0, 24_000))
+    with serve_api(engine) as site, site.client() as client:
+        reply = client.audio.transcriptions.create(model="m", file=wav(spoken), stream=stream)
+        done = list(reply)[-1] if stream else reply
+    assert len(engine.requests) == times
+    assert (done.text, done.finish_reason) == ("word", "loop")
+    details = done.usage.input_token_details
+    assert details.audio_tokens == round(12.5 * 1.5 * times)
+    assert details.text_tokens == times * 40 - details.audio_tokens
+
+
+def test_sounds_are_put_on_the_callers_account(serve_api, spoken):
+    with serve_api(scripted("word")) as site, site.client() as client:
+        client.audio.transcriptions.create(model="m", file=wav(spoken))
+        list(client.audio.transcriptions.create(model="m", file=wav(spoken), stream=True))
+        heard_s = site.service.metrics.value(
+            "kimi_key_audio_seconds_total", key="anonymous", direction="in"
+        )
+    assert heard_s == pytest.approx(2 * spoken.duration_s)
+
+
+def test_every_field_is_described(nano_site):
+    document = httpx.get(f"{nano_site.url}/v1/openapi.json").json()
+    for name in ("TranscriptionForm", "TranslationForm"):
+        fields = document["components"]["schemas"][name]["properties"]
+        assert [field for field, schema in fields.items() if not schema.get("description")] == []
