@@ -11,7 +11,7 @@ import gradio as gr
 from kimi_demo.engine.base import Capabilities
 from kimi_demo.ui.endpoints import ADDRESS, Endpoint, curl_snippet, endpoints, python_snippet
 from kimi_demo.ui.i18n import tr
-from kimi_demo.ui.view import short_count
+from kimi_demo.ui.view import known_count
 
 _RELATIVE_LINK = re.compile(r"\[([^\]]+)\]\((?![a-z]+:)[^)]*\)")
 _TITLE = re.compile(r"\A# .*\n+")
@@ -31,7 +31,7 @@ def facts(capabilities: Capabilities, words: Mapping[str, str]) -> str:
     """What runs where, as HTML in one language."""
     named = [
         ("about_model", capabilities.model),
-        ("about_parameters", short_count(capabilities.parameters)),
+        ("about_parameters", known_count(capabilities.parameters)),
         ("about_device", capabilities.device),
         ("about_rate", f"{capabilities.sample_rate / 1000:g} kHz"),
         ("about_languages", ", ".join(capabilities.languages)),
@@ -41,6 +41,7 @@ def facts(capabilities: Capabilities, words: Mapping[str, str]) -> str:
     rows = "".join(
         f"<div><dt>{html.escape(words[key])}</dt><dd>{html.escape(value)}</dd></div>"
         for key, value in named
+        if value
     )
     label = html.escape(capabilities.label)
     return f'<section class="about"><p>{label}</p><dl class="facts">{rows}</dl></section>'

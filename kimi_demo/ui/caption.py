@@ -16,7 +16,6 @@ from kimi_demo.ui.i18n import tr, words_for
 from kimi_demo.ui.listening import AnswerBox, answered, heard, sound_examples, sound_input
 from kimi_demo.ui.spectrogram import spectrogram
 from kimi_demo.ui.tab import (
-    ENGINE_QUEUE,
     LANGUAGE_NAMES,
     QUIET,
     Actions,
@@ -24,6 +23,7 @@ from kimi_demo.ui.tab import (
     Updates,
     aside,
     changed,
+    engine_queue,
     readable_errors,
 )
 
@@ -71,7 +71,7 @@ class CaptionTab(TaskTab):
             inputs=[self.audio, self.language],
             outputs=[gr.Textbox(visible=False, label="caption")],
             api_name="caption",
-            **ENGINE_QUEUE,
+            **engine_queue(self._engine),
         )
 
     def caption(self, audio: str, language: str = ANY_LANGUAGE) -> str:

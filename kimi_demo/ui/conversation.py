@@ -37,7 +37,7 @@ from kimi_demo.ui.failures import toast
 from kimi_demo.ui.i18n import words_for
 from kimi_demo.ui.player import PlayerFeed, begin_js, stop_js
 from kimi_demo.ui.sampling import MAX_SEED, checked_seed
-from kimi_demo.ui.tab import ENGINE_QUEUE, QUIET, Updates, Words, changed
+from kimi_demo.ui.tab import QUIET, Updates, Words, changed, engine_queue
 from kimi_demo.ui.view import Shown
 
 # From an input's value to the typed question, or else the file of the spoken one.
@@ -127,7 +127,7 @@ class ConversationTab(ConversationLayout):
             show_progress_on=self.report,
             trigger_mode="multiple",
             api_visibility="private",
-            **ENGINE_QUEUE,
+            **engine_queue(self._engine),
         )
 
     def _connect_api(self) -> None:
@@ -144,7 +144,7 @@ class ConversationTab(ConversationLayout):
             inputs=[self.text, self.microphone, history, self.output, self.seed],
             outputs=[wav, facts],
             api_name="chat",
-            **ENGINE_QUEUE,
+            **engine_queue(self._engine),
         )
 
     def _ask(

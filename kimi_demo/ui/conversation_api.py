@@ -5,8 +5,9 @@ History is a list of prior turns, the oldest first, as JSON:
     {"question": "what is two plus three?", "answer": "five", "codes": [17, 4, ...]}
 
 A spoken question stands as `"question_wav"`, a WAV file in base64, instead of `"question"`. `codes`
-are those of a spoken answer; without them it is remembered as words. Each result holds the history
-up to and with its own turn: pass it on to the next call.
+are those of a spoken answer; where they stay with a server behind this one, `"audio_id"` stands for
+them. Without either it is remembered as words. Each result holds the history up to and with its own
+turn: pass it on to the next call.
 """
 
 from __future__ import annotations
@@ -59,7 +60,8 @@ class ChatEndpoint:
             text: The typed question; leave it empty to ask with a sound.
             audio: The spoken question, a wav, flac, ogg, opus or mp3 file; not used beside text.
             history: Turns so far, the oldest first, each {"question": "..." or "question_wav":
-                "a WAV file in base64", "answer": "...", "codes": [those of a spoken answer]}.
+                "a WAV file in base64", "answer": "...", "codes": [those of a spoken answer],
+                "audio_id": what stands for them, if they are kept elsewhere}.
             output: "both" for speech with its text, "text" for text only.
             seed: The same questions and seeds get the same answers.
         """
@@ -96,6 +98,7 @@ def write_history(conversation: Conversation) -> list[dict[str, object]]:
             **_question(turn.asked),
             "answer": turn.answer_text,
             "codes": list(turn.answer_codes),
+            **({"audio_id": turn.answer_id} if turn.answer_id else {}),
         }
         for turn in conversation.turns
     ]
@@ -113,7 +116,10 @@ def _turn(entry: Any) -> Turn:
     codes = entry.get("codes") or []
     if not isinstance(codes, list) or not all(type(code) is int and code >= 0 for code in codes):
         raise InputError("codes in the history must be a list of whole numbers from 0")
-    return Turn(_asked(entry), entry["answer"], tuple(codes))
+    audio_id = entry.get("audio_id", "")
+    if not isinstance(audio_id, str):
+        raise InputError("an audio_id in the history must be a text")
+    return Turn(_asked(entry), entry["answer"], tuple(codes), answer_id=audio_id)
 
 
 def _asked(entry: dict[str, Any]) -> str | Audio:

@@ -21,13 +21,13 @@ from kimi_demo.ui.player import begin_js, live_player, stop_js
 from kimi_demo.ui.sampling import MAX_SEED, checked_seed, chosen_sampling
 from kimi_demo.ui.speech_view import SpeechView
 from kimi_demo.ui.tab import (
-    ENGINE_QUEUE,
     QUIET,
     Actions,
     TaskTab,
     Updates,
     aside,
     changed,
+    engine_queue,
     language_choices,
     readable_errors,
 )
@@ -130,7 +130,7 @@ class SpeechTab(TaskTab):
             inputs=[self.text, self.seed, self.temperature, self.top_k, language],
             outputs=[wav, info],
             api_name="speak",
-            **ENGINE_QUEUE,
+            **engine_queue(self._engine),
         )
 
     def speak(

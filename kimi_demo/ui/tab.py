@@ -20,8 +20,6 @@ from kimi_demo.ui.i18n import tr
 Updates = dict[Component, Any]
 Words = Mapping[str, dict[str, str]]
 LANGUAGE_NAMES = {"en": "English", "zh": "中文"}
-# One run at a time, whichever tab it is for: the others wait in line.
-ENGINE_QUEUE: dict[str, Any] = {"concurrency_id": "engine", "concurrency_limit": 1}
 # For events that no visitor waits for and no program calls. Private events have names, too: without
 # one of its own, a handler called `ask` would take that of an endpoint.
 QUIET: dict[str, Any] = {
@@ -40,6 +38,11 @@ def language_choices(codes: Iterable[str]) -> list[tuple[I18nData | str, str]]:
 def changed(values: Mapping[Component, Any]) -> Updates:
     """The updates among these values; None leaves a component as it is."""
     return {component: value for component, value in values.items() if value is not None}
+
+
+def engine_queue(engine: Engine) -> dict[str, Any]:
+    """As many runs at a time as the engine serves, whichever tab they are for: others wait."""
+    return {"concurrency_id": "engine", "concurrency_limit": engine.capabilities.slots}
 
 
 @contextmanager
@@ -137,7 +140,7 @@ class TaskTab(ABC):
             show_progress="minimal",
             show_progress_on=self.report,
             api_visibility="private",
-            **ENGINE_QUEUE,
+            **engine_queue(self._engine),
         )
 
     def _on_end(

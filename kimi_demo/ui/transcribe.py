@@ -16,12 +16,12 @@ from kimi_demo.ui.examples import sounds
 from kimi_demo.ui.i18n import tr, words_for
 from kimi_demo.ui.listening import AnswerBox, heard, sound_examples, sound_input
 from kimi_demo.ui.tab import (
-    ENGINE_QUEUE,
     Actions,
     TaskTab,
     Updates,
     aside,
     changed,
+    engine_queue,
     language_choices,
     readable_errors,
 )
@@ -82,7 +82,7 @@ class TranscribeTab(TaskTab):
             inputs=[self.audio, language],
             outputs=[text, info],
             api_name="transcribe",
-            **ENGINE_QUEUE,
+            **engine_queue(self._engine),
         )
 
     def transcribe(self, audio: str, language: str) -> tuple[str, dict[str, object]]:

@@ -11,20 +11,20 @@ import gradio as gr
 from kimi_demo.audio import Audio
 from kimi_demo.choices import ChoiceTask
 from kimi_demo.engine.base import Capabilities, Engine
-from kimi_demo.events import collect
+from kimi_demo.events import Answer, collect
 from kimi_demo.messages import Request
 from kimi_demo.services import retrying
 from kimi_demo.ui.examples import labelled, sounds
 from kimi_demo.ui.i18n import EN, ZH, tr, words_for
 from kimi_demo.ui.listening import AnswerBox, answered, heard, sound_input
 from kimi_demo.ui.tab import (
-    ENGINE_QUEUE,
     QUIET,
     Actions,
     TaskTab,
     Updates,
     aside,
     changed,
+    engine_queue,
     readable_errors,
 )
 
@@ -71,6 +71,12 @@ def question_request(
     if task == ASK:
         return tasks.ask(sound, question)
     return tasks.choose(sound, task, split_options(options), question)
+
+
+def chances(request: Request, answer: Answer) -> dict[str, float]:
+    """Probability of each option; empty where a server does not tell them."""
+    labels = [option.label for option in request.options] if answer.probabilities else []
+    return {k: round(p, 4) for k, p in zip(labels, answer.probabilities, strict=True)}
 
 
 class UnderstandTab(TaskTab):
@@ -162,7 +168,7 @@ class UnderstandTab(TaskTab):
             inputs=[self.audio, self.question],
             outputs=[text],
             api_name="ask",
-            **ENGINE_QUEUE,
+            **engine_queue(self._engine),
         )
         gr.on(
             [],
@@ -170,7 +176,7 @@ class UnderstandTab(TaskTab):
             inputs=[self.audio, task, options, question],
             outputs=[result],
             api_name="choose",
-            **ENGINE_QUEUE,
+            **engine_queue(self._engine),
         )
 
     def ask(self, audio: str, question: str) -> str:
@@ -198,7 +204,7 @@ class UnderstandTab(TaskTab):
             question: Own wording of the question; empty takes the task's.
 
         Returns:
-            text, the likeliest option, and options, the probability of each.
+            text, the likeliest option, and options, the probability of each where it is known.
         """
         english = self._words["en"]
         with readable_errors(english):
@@ -206,9 +212,7 @@ class UnderstandTab(TaskTab):
             request = question_request(self._engine, sound, task, question, options)
             with closing(self._engine.stream(request)) as events:
                 answer = collect(events)
-        labels = (option.label for option in request.options)
-        chances = {k: round(p, 4) for k, p in zip(labels, answer.probabilities, strict=True)}
-        return {"text": answer.text, "options": chances}
+        return {"text": answer.text, "options": chances(request, answer)}
 
     def _run(
         self, path: str | None, task: str, question: str, options: str, visitor: gr.Request

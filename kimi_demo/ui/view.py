@@ -76,10 +76,11 @@ def answer_facts(answer: Answer, seed: int) -> dict[str, object]:
 
 def header(capabilities: Capabilities, words: Mapping[str, str]) -> str:
     """Title, checkpoint and its honest label, as HTML."""
+    count = known_count(capabilities.parameters)
     chips = [
         f"<b>{html.escape(capabilities.model)}</b>",
         html.escape(words["status_device"].format(device=capabilities.device)),
-        html.escape(words["status_parameters"].format(count=short_count(capabilities.parameters))),
+        *([html.escape(words["status_parameters"].format(count=count))] if count else []),
         html.escape(words["status_rate"].format(rate=f"{capabilities.sample_rate / 1000:g}")),
     ]
     return (
@@ -94,6 +95,11 @@ def file_name(text: str) -> str:
     """A download's name from the first words spoken: "Hello, you!" -> "hello-you.wav"."""
     found = re.findall(r"\w+", text.lower())[:6]
     return ("-".join(found)[:48] or "speech") + ".wav"
+
+
+def known_count(parameters: int) -> str:
+    """The size of a model; empty where a server does not tell it."""
+    return short_count(parameters) if parameters else ""
 
 
 def short_count(number: int) -> str:

@@ -16,10 +16,13 @@ EN: dict[str, str] = {
     "do not pass generated speech off as a person's, and do not rely on answers where an error "
     "would do harm. Sounds that you record or upload stay on this server for an hour at most "
     "and are used for your request only.</p></section>",
-    "about_api": '<section class="about"><h3>For programs</h3><p>Every tab is an endpoint too. '
-    "Sounds go in as wav, flac, ogg, opus or mp3; speech comes out as 24 kHz WAV. Requests wait in "
-    "the same queue as visitors. Started with <code>--mcp</code>, the same endpoints are tools for "
-    "assistants at <code>http://localhost:7860/gradio_api/mcp/</code>.</p></section>",
+    "about_api": '<section class="about"><h3>For programs</h3><p>The client of OpenAI works here: '
+    "set its <code>base_url</code> to <code>http://localhost:7860/v1</code>; "
+    '<a href="v1/docs">every route and parameter</a> is described. Every tab is an endpoint of '
+    "<code>gradio_client</code>, too: sounds go in as wav, flac, ogg, opus or mp3, speech comes "
+    "out as 24 kHz WAV. Requests wait in the same line as visitors. Started with "
+    "<code>--mcp</code>, the same endpoints are tools for assistants at "
+    "<code>http://localhost:7860/gradio_api/mcp/</code>.</p></section>",
 }
 
 ZH: dict[str, str] = {
@@ -36,8 +39,11 @@ ZH: dict[str, str] = {
     "about_notice": '<section class="about"><h3>内容由机器生成</h3><p>本页的语音和回答'
     "都由模型生成，可能有误。分享时请注明，不要把生成的语音当作真人的声音，也不要在出错会造成损害的场合依赖它的回答。"
     "您录制或上传的声音最多在服务器上保留一小时，仅用于您的请求。</p></section>",
-    "about_api": '<section class="about"><h3>供程序调用</h3><p>每个标签页同时也是'
-    "一个接口。输入声音支持 wav、flac、ogg、opus、mp3，输出语音为 24 kHz WAV。"
+    "about_api": '<section class="about"><h3>供程序调用</h3><p>可直接使用 OpenAI 客户端：将 '
+    "<code>base_url</code> 设为 <code>http://localhost:7860/v1</code>，"
+    '<a href="v1/docs">所有路由和参数</a>都有说明。每个标签页同时也是 '
+    "<code>gradio_client</code> 的一个接口：输入声音支持 wav、flac、ogg、opus、mp3，"
+    "输出语音为 24 kHz WAV。"
     "程序请求与访客共用一个队列。以 <code>--mcp</code> 启动后，这些接口也是智能助手可用的工具，"
     "地址为 <code>http://localhost:7860/gradio_api/mcp/</code>。</p></section>",
 }
