@@ -52,9 +52,11 @@ def serve(settings: Settings) -> Service:
     if settings.page_needs_key and not keys:
         raise InputError("--page-needs-key: there is no key yet, set KIMI_API_KEYS=NAME=KEY")
     answers = AnswerStore(settings.answers)
-    engine = space.on_lent_gpu(open_engine(space.adapted(settings.model), settings.remote))
+    engine, away = open_engine(space.adapted(settings.model), settings.remote), ""
+    if settings.remote is None:
+        engine, away = space.on_lent_gpu(engine), space.why_no_api()
     shared = MeasuredEngine(SharedEngine(engine, settings.max_queue), metrics)
-    return Service(shared, metrics, keys, answers, away=space.why_no_api())
+    return Service(shared, metrics, keys, answers, away=away)
 
 
 def with_api(service: Service, settings: Settings) -> dict[str, object]:

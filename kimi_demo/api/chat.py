@@ -63,7 +63,7 @@ async def complete(
     service.check_model(chat.model)
     tasks = service.engine.capabilities.tasks
     find = partial(service.answers.find, owner=caller.name)
-    wanted = await run_in_threadpool(wanted_of, chat, tasks, find)  # sounds are decoded
+    wanted = await service.decoded(partial(wanted_of, chat, tasks, find))
     reply = Reply(chat, wanted, service.answers, caller.name)
     headers = {"cache-control": "no-store", **ignored(unheeded(chat, tasks))}
     if chat.stream:

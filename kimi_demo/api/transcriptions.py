@@ -8,10 +8,9 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Form, Request
 from pydantic import BaseModel
-from starlette.concurrency import run_in_threadpool
 from starlette.responses import JSONResponse, Response
 
-from kimi_demo.api.service import Caller, Calling, Computing, ignored
+from kimi_demo.api.service import Caller, Calling, Computing, Service, ignored
 from kimi_demo.api.streaming import (
     LiveResponse,
     after,
@@ -23,7 +22,7 @@ from kimi_demo.api.streaming import (
 )
 from kimi_demo.api.uploads import SoundForm, TranscriptionForm, TranslationForm
 from kimi_demo.audio import INPUT_SAMPLE_RATE, MAX_FILE_S, decode
-from kimi_demo.engine.base import Capabilities, Engine
+from kimi_demo.engine.base import Capabilities
 from kimi_demo.errors import AudioError, InputError
 from kimi_demo.events import Finished, TextDelta
 from kimi_demo.messages import CODES_PER_S, Sampling
@@ -74,7 +73,7 @@ async def create_transcription(
     form.check()
     language = _language(form.language, service.engine.capabilities)
     hints = {**form.hints(), "language": form.language and not language}
-    return await _answer(request, caller, _Job(service.engine, form, language, hints))
+    return await _answer(request, caller, _Job(service, form, language, hints))
 
 
 @router.post("/audio/translations", summary="What is said in a sound, in English", **_REPLIES)
@@ -91,7 +90,7 @@ async def create_translation(
     """
     service.check_model(form.model)
     form.check()
-    job = _Job(service.engine, form, "", form.hints(), translated=True)
+    job = _Job(service, form, "", form.hints(), translated=True)
     return await _answer(request, caller, job)
 
 
@@ -99,7 +98,7 @@ async def create_translation(
 class _Job:
     """What is to be done. hints: what was given and has no effect, by name."""
 
-    engine: Engine
+    service: Service
     form: SoundForm
     language: str
     hints: Mapping[str, object]
@@ -107,7 +106,7 @@ class _Job:
 
     @property
     def sampling(self) -> Sampling:
-        return self.form.sampling(self.engine.capabilities.tasks.listening_sampling)
+        return self.form.sampling(self.service.engine.capabilities.tasks.listening_sampling)
 
     @property
     def headers(self) -> dict[str, str]:
@@ -118,7 +117,7 @@ class _Job:
         try:
             sound = decode(self.form.file.file, MAX_FILE_S, INPUT_SAMPLE_RATE)
             events = transcribe(
-                self.engine,
+                self.service.engine,
                 sound,
                 self.language,
                 self.form.seed,
@@ -163,7 +162,7 @@ async def _answer(request: Request, caller: Caller, job: _Job) -> Response:
 
 
 async def _whole(caller: Caller, job: _Job) -> Response:
-    begun = await run_in_threadpool(job.begun)
+    begun = await job.service.decoded(job.begun)
     *_, transcript, finished = await whole(begun.events)
     assert isinstance(transcript, Transcript)
     assert isinstance(finished, Finished)
@@ -180,7 +179,7 @@ async def _whole(caller: Caller, job: _Job) -> Response:
 
 
 async def _streamed(caller: Caller, job: _Job) -> Response:
-    begun = await run_in_threadpool(job.begun)
+    begun = await job.service.decoded(job.begun)
     seen, rest = await first_of(
         running(begun.events), lambda event: isinstance(event, TextDelta | Finished)
     )

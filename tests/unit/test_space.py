@@ -13,7 +13,7 @@ from packaging.requirements import Requirement
 from kimi_demo.audio import Audio
 from kimi_demo.checkpoint import hub
 from kimi_demo.options import ModelOptions
-from kimi_demo.space import adapted, on_lent_gpu, seconds_for
+from kimi_demo.space import adapted, on_lent_gpu, seconds_for, why_no_api
 from kimi_demo.tasks import TaskTable
 
 ROOT = Path(__file__).parents[2]
@@ -92,8 +92,30 @@ def test_torch_before_spaces_is_refused():
         on_space("import torch\nfrom kimi_demo import space")
 
 
+SERVE = """
+import app
+from kimi_demo.api.health import _ready
+from kimi_demo.engine.base import Capabilities
+from kimi_demo.engine.scripted import ScriptedEngine
+from kimi_demo.options import RemoteOptions
+from kimi_demo.settings import Settings
+
+app.open_engine = lambda *_: ScriptedEngine([], Capabilities("x", "", "cpu", 0, 24_000))
+here = app.serve(Settings())
+elsewhere = app.serve(Settings(remote=RemoteOptions("http://server/v1")))
+print(_ready(here).status_code, here.away, _ready(elsewhere).status_code)
+"""
+
+
+def test_the_api_says_that_it_has_no_gpu_unless_a_server_computes():
+    words = on_space(SERVE).split()
+    assert (words[0], words[-1]) == ("503", "200")
+    assert "GPU" in words
+
+
 def test_at_home_nothing_changes():
     engine = object()
+    assert why_no_api() == ""
     assert on_lent_gpu(engine) is engine
     assert adapted(ModelOptions()) == ModelOptions()
 

@@ -1,0 +1,158 @@
+"""How blocking generators become replies: order, failures, patience, and an end in any case."""
+
+import asyncio
+import socket
+import threading
+import time
+
+import numpy as np
+import pytest
+
+from kimi_demo.api import streaming
+from kimi_demo.api.streaming import after, first_of, running, sse_lines, whole
+from kimi_demo.engine.base import Capabilities
+from kimi_demo.engine.scripted import ScriptedEngine
+from kimi_demo.errors import EngineError
+from kimi_demo.events import AudioDelta, Finished, Timings
+from kimi_demo.wire import sse
+from kimi_demo.wire.speech import SpeechText
+
+
+class Source:
+    """A generator that tells whether it was closed, and on which threads it ran."""
+
+    def __init__(self, count, failure=None, pause_s=0.0):
+        self.count, self.failure, self.pause_s = count, failure, pause_s
+        self.given, self.closed = 0, threading.Event()
+        self.threads = set()
+
+    def __call__(self):
+        try:
+            for number in range(self.count):
+                self.threads.add(threading.current_thread())
+                time.sleep(self.pause_s)
+                self.given += 1
+                yield number
+            if self.failure:
+                raise self.failure
+        finally:
+            self.closed.set()
+
+
+def test_all_comes_in_order_from_a_thread_of_its_own():
+    source = Source(100)
+    assert asyncio.run(whole(source())) == list(range(100))
+    assert source.closed.is_set()
+    assert len(source.threads) == 1
+    assert threading.main_thread() not in source.threads
+
+
+def test_a_failure_comes_after_what_came_before_it():
+    seen = []
+
+    async def read():
+        async for number in running(Source(3, EngineError("broken"))()):
+            seen.append(number)
+
+    with pytest.raises(EngineError, match="broken"):
+        asyncio.run(read())
+    assert seen == [0, 1, 2]
+
+
+def test_a_reader_that_leaves_ends_the_generator():
+    source = Source(10_000, pause_s=0.01)
+
+    async def read_a_little():
+        stream = running(source())
+        async for number in stream:
+            if number == 3:
+                break
+        await stream.aclose()
+
+    asyncio.run(read_a_little())
+    assert source.closed.wait(2)
+    assert source.given < 20
+
+
+def test_a_generator_does_not_run_far_ahead_of_a_slow_reader(monkeypatch):
+    monkeypatch.setattr(streaming, "BUFFERED_EVENTS", 5)
+    source = Source(1_000)
+
+    async def read_slowly():
+        stream = running(source())
+        await anext(stream)
+        await asyncio.sleep(0.3)
+        await stream.aclose()
+
+    asyncio.run(read_slowly())
+    assert source.given < 20
+
+
+def test_what_is_read_ahead_is_not_lost():
+    async def read():
+        seen, rest = await first_of(running(Source(6)()), lambda number: number == 2)
+        assert seen == [0, 1, 2]
+        return [number async for number in after(seen, rest)]
+
+    assert asyncio.run(read()) == list(range(6))
+
+
+def test_a_stream_that_says_nothing_for_long_says_that_it_lives(monkeypatch):
+    monkeypatch.setattr(streaming, "KEEP_ALIVE_S", 0.05)
+
+    def render(number):
+        return [SpeechText(type="speech.text.delta", delta="x")] if number == 9 else []
+
+    async def read():
+        events = running(Source(10, pause_s=0.02)())
+        return [line async for line in sse_lines(events, render)]
+
+    *waiting, said, done = asyncio.run(read())
+    assert 2 <= len(waiting) <= 9
+    assert set(waiting) == {sse.KEEP_ALIVE}
+    assert said == b'data: {"type":"speech.text.delta","delta":"x"}\n\n'
+    assert done == sse.DONE
+
+
+def test_a_failure_is_the_last_line_and_nothing_claims_that_all_is_done():
+    async def read():
+        events = running(Source(1, EngineError("broken"))())
+        return [line async for line in sse_lines(events, lambda _: [])]
+
+    (line,) = asyncio.run(read())
+    assert b'"message":"broken"' in line
+
+
+def loud_engine(seconds):
+    second = AudioDelta(np.full(24_000, 0.5, np.float32), 24_000)
+    ending = Finished("stop", 1, 0, 1, Timings(0.1, 0.1, 1.0, float(seconds)))
+    capabilities = Capabilities("scripted", "", "cpu", 1, 24_000)
+    return ScriptedEngine([*[second] * seconds, ending], capabilities)
+
+
+def test_who_reads_nothing_holds_no_slot_and_is_not_waited_for_forever(serve_api, monkeypatch):
+    monkeypatch.setattr(streaming, "SEND_PATIENCE_S", 0.5)
+    body = b'{"model":"tts-1","input":"hello","response_format":"pcm"}'
+    head = f"POST /v1/audio/speech HTTP/1.1\r\nhost: x\r\ncontent-length: {len(body)}\r\n"
+    head += "content-type: application/json\r\n\r\n"
+    engine = loud_engine(600)  # 29 MB, more than sockets take by themselves
+    with serve_api(engine) as site, socket.socket() as reader:
+        reader.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        host, _, port = site.url.removeprefix("http://").partition(":")
+        reader.connect((host, int(port)))
+        reader.sendall(head.encode() + body)
+        value = site.service.metrics.value
+        end = time.monotonic() + 10
+        while not engine.endings and time.monotonic() < end:
+            time.sleep(0.01)
+        assert engine.endings == ["finished"]
+        assert value("kimi_active_streams") == 0
+        time.sleep(1.0)
+        reader.settimeout(5)
+        received = 0
+        try:
+            while piece := reader.recv(2**20):
+                received += len(piece)
+        except ConnectionResetError:
+            pass
+        assert received < 600 * 48_000  # the server has hung up
