@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 from fastapi import FastAPI, Request
@@ -26,6 +27,7 @@ PREFIX = "/v1"
 DESCRIPTION = """Speak, listen and converse through the client of OpenAI: set its `base_url` to this
 address. What differs from the hosted service is said at each parameter; additions are called so.
 Parameters that the model cannot honour are refused by name."""
+NO_JSON = "the request is no JSON object: send one, and the header Content-Type: application/json"
 _NOBODY_READS_IT = 499
 # What pydantic puts between the names: which of several kinds it took the value for.
 _KIND_OF_VALUE = re.compile(
@@ -66,6 +68,7 @@ def create_api(service: Service) -> FastAPI:
         },
     )
     api.state.service = service
+    api.openapi = partial(_document, api.openapi)  # type: ignore[method-assign]
     for router in ROUTERS:
         api.include_router(router)
     return api
@@ -74,6 +77,17 @@ def create_api(service: Service) -> FastAPI:
 def routes(service: Service) -> list[BaseRoute]:
     """For the server of the page: /v1, /health, /ready, /metrics."""
     return [Mount(PREFIX, create_api(service)), *health_routes(service)]
+
+
+def _document(written: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    """Without FastAPI's own reply to what is not valid, in whose place `_not_valid` comes."""
+    document = written()
+    for route in document["paths"].values():
+        for operation in route.values():
+            operation["responses"].pop("422", None)
+    for unused in ("HTTPValidationError", "ValidationError"):
+        document["components"]["schemas"].pop(unused, None)
+    return document
 
 
 def _refused(_: Request, exc: Exception) -> Response:
@@ -85,6 +99,8 @@ def _not_valid(_: Request, exc: Exception) -> Response:
     assert isinstance(exc, RequestValidationError)
     found = exc.errors()[0]
     param = None if found["type"] == "json_invalid" else _named(found["loc"])
+    if found["type"] in ("json_invalid", "model_attributes_type"):
+        return error_response(InputError(f"{NO_JSON} ({found['msg']})", None, "invalid_json"))
     if found["type"] == "extra_forbidden":
         refusal = InputError(f"{param} is not supported here: leave it out", param, "unsupported")
     else:

@@ -24,10 +24,10 @@ from kimi_demo.messages import Request
 from kimi_demo.metrics import Metrics
 from kimi_demo.wire.speech import MEDIA_TYPES
 
-# One sentence: of two, the second would be made after the first was sent in any case.
+# Sentences are spoken one after the other; a single short one is decoded before it can sound.
 TEXT = (
-    "The weather is fine today, and the train to the north leaves at half past seven, so we have "
-    "time to eat and to drink some warm tea."
+    "The weather is fine today. The train to the north leaves at half past seven. We have time to "
+    "eat and to drink some warm tea."
 )
 QUESTION = "What is the capital of France?"
 PATIENCE_S = 600.0

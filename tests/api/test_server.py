@@ -186,3 +186,14 @@ def test_metrics_are_what_prometheus_reads(nano_site):
         "kimi_decode_steps_total",
     ):
         assert f"\n{series}" in reply.text, series
+
+
+@pytest.mark.parametrize("body", ["{", "", "[1]", '"text"', "model=nano"])
+@pytest.mark.parametrize("path", ["/v1/audio/speech", "/v1/chat/completions"])
+@pytest.mark.parametrize("kind", ["application/json", "application/x-www-form-urlencoded"])
+def test_what_is_no_json_object_is_refused_with_what_to_do(nano_site, path, body, kind):
+    headers = {"content-type": kind}
+    reply = httpx.post(nano_site.url + path, content=body, headers=headers)
+    assert reply.status_code == 400
+    assert reply.json()["error"]["type"] == "invalid_request_error"
+    assert reply.json()["error"]["message"]
