@@ -16,6 +16,7 @@ from kimi_demo.messages import Request
 
 REPEAT_S = 0.25  # how soon somebody who waits can go away
 FIRST_GUESS_S = 5.0  # how long a request takes, until some are done
+MOST_RETRY_S = 60
 NEWEST_SHARE = 0.2  # of the newest request in the running mean
 
 
@@ -65,7 +66,7 @@ class _Line:
         with self._changed:
             waiting = len(self._places) - self._slots
             if waiting >= self._max_waiting:
-                seconds = math.ceil(self._mean_s * max(1, waiting) / self._slots)
+                seconds = self._half_empty_s(waiting)
                 raise EngineBusy(f"{waiting} requests wait: try again in {seconds} s", seconds)
             self._places.append(place)
         try:
@@ -84,6 +85,10 @@ class _Line:
 
     def _ahead(self, place: _Place) -> int:
         return max(0, self._places.index(place) - self._slots + 1)
+
+    def _half_empty_s(self, waiting: int) -> int:
+        """Until half of those who wait are served; no longer than clients are ready to wait."""
+        return min(MOST_RETRY_S, math.ceil(self._mean_s * max(1, waiting) / self._slots / 2))
 
     def _learn(self, served_s: float) -> None:
         if served_s:

@@ -53,10 +53,22 @@ def test_a_full_line_says_when_to_come_back():
     shared = engine(max_waiting=1)
     with closing(shared.stream(REQUEST)) as first, closing(shared.stream(REQUEST)) as second:
         next(first), next(second)
-        with pytest.raises(EngineBusy, match="try again in 5 s") as refused:
+        with pytest.raises(EngineBusy, match="try again in 3 s") as refused:
             next(shared.stream(REQUEST))
-        assert refused.value.retry_after_s == 5
+        assert refused.value.retry_after_s == 3
     assert list(shared.stream(REQUEST))[-1] == FINISHED
+
+
+def test_nobody_is_sent_away_for_longer_than_clients_wait():
+    shared = engine(max_waiting=40)
+    streams = [shared.stream(REQUEST) for _ in range(41)]
+    for stream in streams:
+        next(stream)
+    with pytest.raises(EngineBusy) as refused:
+        next(shared.stream(REQUEST))
+    assert refused.value.retry_after_s == 60
+    for stream in streams:
+        stream.close()
 
 
 def test_as_many_are_served_at_once_as_there_are_slots():
