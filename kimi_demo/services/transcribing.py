@@ -155,19 +155,20 @@ def transcribe(
     if not pieces and not may_be_empty:
         raise AudioError("nobody seems to speak in this sound: check the microphone or the file")
     learned = translated and bool(tasks.translation_prompt)
-    requests = [
-        tasks.translation(piece.audio, seed)
-        if learned
-        else tasks.transcription(piece.audio, chosen, seed, wording)
-        for piece in pieces
-    ]
-    if sampling:
-        requests = [replace(request, sampling=sampling) for request in requests]
+
+    def request(sound: Audio) -> Request:
+        usual = (
+            tasks.translation(sound, seed)
+            if learned
+            else tasks.transcription(sound, chosen, seed, wording)
+        )
+        return replace(usual, sampling=sampling or usual.sampling)
+
     ask = partial(retrying.stream, engine) if again else engine.stream
     checks = [] if may_be_empty else [_check_words]
     if translated and not learned:
         checks.append(_check_english)
-    plan = list(zip(pieces, requests, strict=True))
+    plan = [(piece, request(piece.audio)) for piece in pieces]
     return _written(ask, plan, "en" if translated else chosen, checks)
 
 
