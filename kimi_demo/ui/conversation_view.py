@@ -10,12 +10,12 @@ from typing import Any
 from kimi_demo import audio
 from kimi_demo.audio import Audio
 from kimi_demo.errors import InputError
-from kimi_demo.events import AudioDelta, Event, Finished, TextDelta
+from kimi_demo.events import AudioDelta, Event, Finished, Queued, TextDelta
 from kimi_demo.services.conversation import Reply, Turn
 from kimi_demo.services.segments import without_silence
 from kimi_demo.ui.examples import EXAMPLES
 from kimi_demo.ui.player import PlayerFeed
-from kimi_demo.ui.view import Shown, file_name, speech_report
+from kimi_demo.ui.view import QueueNote, Shown, file_name, speech_report
 
 Bubble = dict[str, Any]  # a message of gr.Chatbot
 Save = Callable[[Audio, str], str]  # a sound and its file's name to the file's path
@@ -87,6 +87,7 @@ class ReplyView:
         self._speaks = reply.request.output == "both"
         self._words = words
         self._text = ""
+        self._queue = QueueNote(words)
 
     def started(self) -> Shown:
         """A reply that has neither text nor sound yet."""
@@ -95,6 +96,8 @@ class ReplyView:
     def shown(self, event: Event) -> Iterator[Shown]:
         """What changes with this event."""
         match event:
+            case Queued():
+                yield from (Shown(report=report) for report in self._queue.changed(event, ""))
             case TextDelta():
                 self._text += event.text
                 yield Shown(text=self._text)

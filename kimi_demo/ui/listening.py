@@ -13,13 +13,13 @@ from kimi_demo import audio
 from kimi_demo.audio import INPUT_SAMPLE_RATE, Audio
 from kimi_demo.engine.base import Engine
 from kimi_demo.errors import AudioError
-from kimi_demo.events import Event, Finished, StartedOver, TextDelta, Weighed
+from kimi_demo.events import Event, Finished, Queued, StartedOver, TextDelta, Weighed
 from kimi_demo.messages import Request
 from kimi_demo.services import retrying
 from kimi_demo.ui.charts import probability_chart
 from kimi_demo.ui.examples import labelled
 from kimi_demo.ui.i18n import tr
-from kimi_demo.ui.view import transcript_report
+from kimi_demo.ui.view import QueueNote, transcript_report
 
 # Run by the browser when the tab is first shown.
 _HIDE_WHERE_SECURE = """
@@ -107,10 +107,13 @@ class AnswerView:
         self._heard_s = heard_s
         self._words = words
         self._text = ""
+        self._queue = QueueNote(words)
 
     def changes(self, event: Event) -> Iterator[Change]:
         """What is different on the page after this event."""
         match event:
+            case Queued():
+                yield from (Change(report=report) for report in self._queue.changed(event, ""))
             case TextDelta():
                 self._text += event.text
                 yield Change(text=self._text)

@@ -8,10 +8,10 @@ from collections.abc import Iterator, Mapping
 import numpy as np
 
 from kimi_demo.audio import Audio
-from kimi_demo.events import AudioDelta, Finished, TextDelta
+from kimi_demo.events import AudioDelta, Finished, Queued, TextDelta
 from kimi_demo.services.reading import ReadingEvent, SentenceStarted
 from kimi_demo.ui.player import PlayerFeed
-from kimi_demo.ui.view import Shown, progress, speech_report
+from kimi_demo.ui.view import QueueNote, Shown, progress, speech_report
 
 
 class SpeechView:
@@ -29,6 +29,8 @@ class SpeechView:
         self._seed = seed
         self._sample_rate = sample_rate
         self._pieces: list[np.ndarray] = []
+        self._queue = QueueNote(words)
+        self._label = ""
 
     def started(self) -> Shown:
         """The page of a run that has no sound yet."""
@@ -37,8 +39,12 @@ class SpeechView:
     def shown(self, event: ReadingEvent) -> Iterator[Shown]:
         """What changes with this event."""
         match event:
+            case Queued():
+                for report in self._queue.changed(event, otherwise=self._label):
+                    yield Shown(report=report)
             case SentenceStarted():
-                yield Shown(report=self._progress(event))
+                self._label = self._progress(event)
+                yield Shown(report=self._label)
             case TextDelta():
                 yield Shown(player=self._feed.caption(event.text))
             case AudioDelta():

@@ -6,7 +6,7 @@ import html
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from kimi_demo.events import Finished, TextDelta
+from kimi_demo.events import Finished, Queued, TextDelta
 from kimi_demo.services.subtitles import FORMATS
 from kimi_demo.services.transcribing import (
     Segment,
@@ -15,7 +15,7 @@ from kimi_demo.services.transcribing import (
     Transcript,
     TranscriptDraft,
 )
-from kimi_demo.ui.view import progress, transcript_report
+from kimi_demo.ui.view import QueueNote, progress, transcript_report
 
 # Every change sends the whole text anew: from here on once for each segment, not for each word.
 LIVE_CHARS = 5_000
@@ -46,6 +46,8 @@ class TranscriptView:
         self._words = words
         self._draft = TranscriptDraft()
         self._text = ""
+        self._queue = QueueNote(words)
+        self._label = ""
 
     def started(self) -> Shown:
         """An empty page for the next transcript."""
@@ -56,8 +58,12 @@ class TranscriptView:
         """What changes with this event."""
         self._draft.take(event)
         match event:
+            case Queued():
+                for report in self._queue.changed(event, otherwise=self._label):
+                    yield Shown(report=report)
             case SegmentStarted():
-                yield self._written(self._draft.transcript(), report=self._progress(event))
+                self._label = self._progress(event)
+                yield self._written(self._draft.transcript(), report=self._label)
             case TextDelta() if len(self._text) < LIVE_CHARS:
                 self._text = self._draft.transcript().text
                 yield Shown(text=self._text)

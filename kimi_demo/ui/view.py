@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import html
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from kimi_demo.audio import Audio
 from kimi_demo.engine.base import Capabilities
-from kimi_demo.events import Answer, Finished
+from kimi_demo.events import Answer, Finished, Queued
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,6 +30,24 @@ def progress(label: str, done: int, total: int) -> str:
     """Where a long task stands, as HTML: words for everyone, a bar for those who see it."""
     bar = f'<progress max="{total}" value="{done}" aria-hidden="true"></progress>'
     return f'<p class="progress">{html.escape(label)}{bar if total > 1 else ""}</p>'
+
+
+class QueueNote:
+    """Tells who is served first, where that is anybody; visitors of the page and callers of the API
+    stand in one line."""
+
+    def __init__(self, words: Mapping[str, str]) -> None:
+        self._words = words
+        self._ahead = 0
+
+    def changed(self, event: Queued, otherwise: str) -> Iterator[str]:
+        """The new report: how many are ahead, or `otherwise` once nobody is; nothing if it is as
+        before."""
+        if event.ahead == self._ahead:
+            return
+        self._ahead = event.ahead
+        label = self._words["report_queued"].format(count=event.ahead)
+        yield progress(label, 0, 0) if event.ahead else otherwise
 
 
 def speech_report(finished: Finished, seed: int, words: Mapping[str, str]) -> str:

@@ -6,6 +6,7 @@ import base64
 import json
 import subprocess
 import sys
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,13 +14,15 @@ import pytest
 from kimi_demo.audio import to_int16
 from kimi_demo.engine.base import Capabilities
 from kimi_demo.errors import AudioError, EngineError
-from kimi_demo.events import AudioDelta, Finished, Started, TextDelta, Timings, collect
+from kimi_demo.events import AudioDelta, Finished, Queued, Started, TextDelta, Timings, collect
 from kimi_demo.options import ModelOptions
 from kimi_demo.services.reading import SentenceStarted
 from kimi_demo.services.transcribing import Segment, SegmentStarted, Transcript
 from kimi_demo.settings import Settings
+from kimi_demo.tasks import TaskTable
 from kimi_demo.ui.failures import readable
 from kimi_demo.ui.i18n import EN, ZH, dictionaries, words_for
+from kimi_demo.ui.listening import AnswerView
 from kimi_demo.ui.player import SLICE_S, PlayerFeed
 from kimi_demo.ui.speech_view import SpeechView
 from kimi_demo.ui.transcript_view import TranscriptView, segment_table, short_clock
@@ -96,6 +99,36 @@ def test_speech_view_tells_the_sentence_in_work():
     (shown,) = view.shown(SentenceStarted(2, 5, "Two."))
     assert "第 2 句，共 5 句" in shown.report
     assert 'max="5" value="1"' in shown.report
+
+
+@pytest.mark.parametrize(
+    "view",
+    [
+        SpeechView("run", "Hi.", 0, RATE, EN),
+        TranscriptView("talk", 2.0, EN),
+        AnswerView(TaskTable().chat("hi"), 2.0, EN),
+    ],
+    ids=lambda view: type(view).__name__,
+)
+def test_whoever_waits_is_told_how_many_are_ahead(view: Any):
+    def reports(*ahead: int) -> list[str]:
+        changes = [change for count in ahead for change in shown(Queued(count))]
+        return [change.report for change in changes]
+
+    shown = view.changes if isinstance(view, AnswerView) else view.shown
+    assert reports(0) == []  # nobody was ahead: nothing to tell
+    first, second = reports(2, 2, 1)
+    assert "2 before you" in first
+    assert "1 before you" in second
+    assert reports(0) == [""]
+
+
+def test_after_waiting_the_sentence_in_work_is_told_again():
+    view = SpeechView("run", "One. Two.", 0, RATE, EN)
+    (before,) = view.shown(SentenceStarted(2, 2, "Two."))
+    list(view.shown(Queued(1)))
+    (after,) = view.shown(Queued(0))
+    assert after.report == before.report != ""
 
 
 def test_a_stopped_speech_view_keeps_what_was_spoken():
