@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag
+from pydantic import BaseModel, Discriminator, Field, Tag
 
 from kimi_demo.wire.speech import Seed, VoiceId
+from kimi_demo.wire.strict import Strict
 
 ReplyFormat = Literal["wav", "mp3", "flac", "opus", "aac", "pcm16"]
 Modality = Literal["text", "audio"]
@@ -19,12 +20,6 @@ def _form(value: Any) -> str:
 
 # Text or a list: which of the two is meant is seen first, so that a refusal speaks of that alone.
 _TEXT_OR_LIST = Discriminator(_form)
-
-
-class Strict(BaseModel):
-    """What it does not know, it refuses by name."""
-
-    model_config = ConfigDict(extra="forbid")
 
 
 class TextContent(Strict):
@@ -165,6 +160,9 @@ class ChatRequest(Strict):
     logprobs: Literal[False] | None = Field(None, description="False; none can be had.")
     store: Literal[False] | None = Field(None, description="False; nothing is stored.")
     response_format: TextFormat | None = Field(None, description="Text, and no other.")
+    tool_choice: Literal["none"] | None = Field(None, description="none; there are no tools.")
+    parallel_tool_calls: bool | None = Field(None, description="Has no effect.")
+    service_tier: Literal["auto", "default"] | None = Field(None, description="Has no effect.")
     user: str | None = Field(None, description="Has no effect.")
     metadata: dict[str, str] | None = Field(None, description="Has no effect.")
     safety_identifier: str | None = Field(None, description="Has no effect.")

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 
 from kimi_demo.encoding import MAX_SPEED, MIN_SPEED, SoundFormat
+from kimi_demo.wire.strict import Strict
 
 MEDIA_TYPES: dict[SoundFormat, str] = {
     "mp3": "audio/mpeg",
@@ -20,18 +21,14 @@ MAX_SEED = 2**63 - 1
 Seed = Annotated[int, Field(ge=0, le=MAX_SEED)]
 
 
-class VoiceId(BaseModel):
+class VoiceId(Strict):
     """A voice by its id."""
-
-    model_config = ConfigDict(extra="forbid")
 
     id: str = Field(description="One of GET /v1/audio/voices.")
 
 
-class SpeechRequest(BaseModel):
+class SpeechRequest(Strict):
     """A text to be read aloud."""
-
-    model_config = ConfigDict(extra="forbid")
 
     input: str = Field(description="What is to be said; at most 5000 characters.")
     model: str = Field(description="A model or alias of GET /v1/models.")
