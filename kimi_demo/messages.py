@@ -100,6 +100,8 @@ class Request:
     options: if there are any, nothing is generated: the text head weighs them against each other
     and the answer is the label of the likeliest.
     task, language: what the messages were made for, for engines that send it elsewhere.
+    goes_on: it is a part, not the first, of something that has begun, and so is not sent away
+    where too many wait.
     """
 
     messages: tuple[Message, ...]
@@ -110,3 +112,4 @@ class Request:
     options: tuple[Option, ...] = ()
     task: Task = "chat"
     language: str = ""
+    goes_on: bool = False

@@ -53,7 +53,8 @@ class Metrics:
         self.audio_s = Counter("audio_seconds", "Sound heard and made", ["direction"], **own)
         self.requests = Counter(
             "requests",
-            "Requests to the model by task and outcome: finished, cancelled, failed",
+            "Requests to the model by task and outcome: finished, cancelled (the reader left, or a "
+            "stop text came), failed",
             ["task", "outcome"],
             **own,
         )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 from functools import partial
+from itertools import pairwise
 from typing import Any
 
 from fastapi import FastAPI, Request
@@ -30,9 +31,8 @@ Parameters that the model cannot honour are refused by name."""
 NO_JSON = "the request is no JSON object: send one, and the header Content-Type: application/json"
 _NOBODY_READS_IT = 499
 # What pydantic puts between the names: which of several kinds it took the value for.
-_KIND_OF_VALUE = re.compile(
-    r"str|int|float|bool|none|user|assistant|system|developer|[A-Z].*|(list|dict|function|tagged).*\]"
-)
+_KIND_OF_VALUE = re.compile(r"str|int|float|bool|none|[A-Z].*|(list|dict|function|tagged).*\]")
+_TAGGED = ("messages", "content")  # their elements stand below a kind, too
 ROUTERS = (speech.router, transcriptions.router, chat.router, models.router)
 # Of every route, so that the document names them.
 _FAILURES: dict[int | str, dict[str, Any]] = {
@@ -55,6 +55,7 @@ def create_api(service: Service) -> FastAPI:
         description=DESCRIPTION,
         version="1",
         responses=_FAILURES,
+        generate_unique_id_function=lambda route: route.name,
         middleware=[
             Middleware(Accounting, metrics=service.metrics),
             Middleware(Guard, keys=service.keys, metrics=service.metrics),
@@ -95,25 +96,45 @@ def _refused(_: Request, exc: Exception) -> Response:
 
 
 def _not_valid(_: Request, exc: Exception) -> Response:
-    """The first thing that is wrong, with the name of its parameter."""
+    """One thing that is wrong, with the name of its parameter; first what should not be there."""
     assert isinstance(exc, RequestValidationError)
-    found = exc.errors()[0]
-    param = None if found["type"] == "json_invalid" else _named(found["loc"])
+    errors = exc.errors()
+    surplus = [error for error in errors if error["type"] == "extra_forbidden"]
+    found = (surplus or errors)[0]
     if found["type"] in ("json_invalid", "model_attributes_type"):
         return error_response(InputError(f"{NO_JSON} ({found['msg']})", None, "invalid_json"))
-    if found["type"] == "extra_forbidden":
+    param = _named(found["loc"], surplus=bool(surplus))
+    if surplus:
         refusal = InputError(f"{param} is not supported here: leave it out", param, "unsupported")
+    elif found["type"] == "union_tag_invalid":
+        kinds, kind = found["ctx"]["expected_tags"], found["ctx"]["tag"]
+        told = f"{param}: {kind} is not supported here, only {kinds}"
+        refusal = InputError(told, param, "unsupported")
     else:
         refusal = InputError(f"{param or 'the request'}: {found['msg']}", param, found["type"])
     return error_response(refusal)
 
 
-def _named(places: Sequence[str | int]) -> str | None:
-    """("body", "messages", 0, "user", "content", "str") -> "messages[0].content"."""
-    kept = [p for p in places[1:] if isinstance(p, int) or not _KIND_OF_VALUE.fullmatch(p)]
-    unrepeated = [p for p, before in zip(kept, [None, *kept], strict=False) if p != before]
-    text = "".join(f"[{p}]" if isinstance(p, int) else f".{p}" for p in unrepeated)
+def _named(places: Sequence[str | int], surplus: bool = False) -> str | None:
+    """("body", "messages", 0, "user", "content", "str") -> "messages[0].content".
+
+    surplus: the last place is a name that should not be there, whatever it looks like.
+    """
+    kept: list[str | int] = []
+    for before, place in pairwise(places[: -1 if surplus else None]):
+        if not _is_kind(place, before, kept):
+            kept.append(place)
+    kept += places[-1:] if surplus else []
+    text = "".join(f"[{place}]" if isinstance(place, int) else f".{place}" for place in kept)
     return text.removeprefix(".") or None
+
+
+def _is_kind(place: str | int, before: str | int, kept: Sequence[str | int]) -> bool:
+    if isinstance(place, int) or not kept:
+        return False
+    if isinstance(before, int):
+        return len(kept) > 1 and kept[-2] in _TAGGED
+    return bool(_KIND_OF_VALUE.fullmatch(place))
 
 
 def _not_served(_: Request, exc: Exception) -> Response:

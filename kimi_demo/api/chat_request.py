@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from kimi_demo.api.aliases import check_voice
-from kimi_demo.errors import InputError
+from kimi_demo.errors import InputError, UnknownName
 from kimi_demo.messages import (
     AudioPart,
     Message,
@@ -21,7 +21,14 @@ from kimi_demo.services.memory import exchanges, heard_seconds, newest, remember
 from kimi_demo.services.segments import without_silence
 from kimi_demo.tasks import TaskTable
 from kimi_demo.wire.chat import ChatRequest
-from kimi_demo.wire.conversation import Finder, blamed, instructions_in, messages_of, talk_in
+from kimi_demo.wire.conversation import (
+    Finder,
+    Spoken,
+    blamed,
+    instructions_in,
+    messages_of,
+    talk_in,
+)
 
 MAX_CHOICE_CHARS = 1000  # each may be a step of the model
 
@@ -135,13 +142,30 @@ def _conversation(
 
     Turns that it would not be told anyway are not even read.
     """
-    recent = newest(exchanges(talk_in(chat.messages)), tasks.memory.turns + 1)
-    talk = [message for exchange in recent for message in exchange]
-    *history, asked = map(_trimmed, messages_of(talk, tasks, find))
+    *earlier, last = newest(exchanges(talk_in(chat.messages)), tasks.memory.turns + 1)
+    (asked,) = map(_trimmed, messages_of(last, tasks, find))
+    history = [_trimmed(message) for message in _readable(earlier, tasks, find)]
     with blamed("messages"):
         lead = _lead(instructions_in(chat.messages), tasks)
     told_again = remembered(history, (*lead, asked), tasks.memory)
     return _led_by(lead, (*told_again, asked)), asked
+
+
+def _readable(
+    turns: Sequence[Sequence[Spoken]], tasks: TaskTable, find: Finder
+) -> tuple[Message, ...]:
+    """The newest turns, back to one that cannot be read: nobody can change it any more, and what
+    was said before is forgotten with it. Raises: UnknownName for an answer that is not known.
+    """
+    read: tuple[Message, ...] = ()
+    for turn in reversed(turns):
+        try:
+            read = (*messages_of(turn, tasks, find), *read)
+        except UnknownName:
+            raise
+        except InputError:
+            break
+    return read
 
 
 def _trimmed(message: Message) -> Message:

@@ -6,19 +6,21 @@ What is kept is small: semantic codes, 12.5 whole numbers a second, and their te
 from __future__ import annotations
 
 import json
+import logging
 import secrets
 import sqlite3
 import threading
 import time
 from collections.abc import Callable
-from contextlib import closing
 from dataclasses import dataclass
 
 from kimi_demo.errors import InputError, UnknownName
 from kimi_demo.messages import SpokenPart
 
+logger = logging.getLogger(__name__)
 KEPT_S = 3600
 MAX_ANSWERS = 10_000
+BUSY_S = 2.0  # how long another server may be at the file
 _TABLE = """
     CREATE TABLE IF NOT EXISTS answers
     (id TEXT PRIMARY KEY, owner TEXT NOT NULL, expires_at INTEGER NOT NULL, part TEXT NOT NULL);
@@ -53,7 +55,7 @@ class AnswerStore:
         self._clock = clock
         self._lock = threading.Lock()  # one connection for all threads
         try:
-            self._database = sqlite3.connect(path, check_same_thread=False, timeout=10.0)
+            self._database = sqlite3.connect(path, check_same_thread=False, timeout=BUSY_S)
             self._database.executescript(_TABLE)
         except sqlite3.Error as exc:
             raise InputError(f"answers cannot be kept in {path}: {exc}; name another file") from exc
@@ -63,25 +65,32 @@ class AnswerStore:
         return int(self._clock()) + self._kept_s
 
     def keep(self, part: SpokenPart, owner: str, id_: str = "") -> Kept:
-        """Keeps an answer for the holder of a key; beyond the limit the oldest are forgotten."""
+        """Keeps an answer for the holder of a key; beyond the limit the oldest are forgotten. Where
+        the file cannot be written, it expires at once.
+        """
         kept = Kept(id_ or new_id(), self.expiry())
         value = json.dumps({"codes": part.codes, "text": part.text, "id": part.id})
-        with self._lock, self._database:
-            self._forget()
-            self._database.execute(
-                "INSERT OR REPLACE INTO answers VALUES (?, ?, ?, ?)",
-                (kept.id, owner, kept.expires_at, value),
-            )
+        try:
+            with self._lock, self._database:
+                self._forget()
+                self._database.execute(
+                    "INSERT OR REPLACE INTO answers VALUES (?, ?, ?, ?)",
+                    (kept.id, owner, kept.expires_at, value),
+                )
+        except sqlite3.Error as exc:  # the answer itself is worth more than its id
+            logger.warning("an answer is not kept: %s", exc)
+            return Kept(kept.id, int(self._clock()))
         return kept
 
     def find(self, id_: str, owner: str) -> SpokenPart:
         """Raises: UnknownName if it is not known, expired, or somebody else's."""
         query = "SELECT part FROM answers WHERE id = ? AND owner = ? AND expires_at > ?"
-        with (
-            self._lock,
-            closing(self._database.execute(query, (id_, owner, int(self._clock())))) as rows,
-        ):
-            row = rows.fetchone()
+        try:
+            with self._lock:
+                row = self._database.execute(query, (id_, owner, int(self._clock()))).fetchone()
+        except sqlite3.Error as exc:
+            logger.warning("kept answers cannot be read: %s", exc)
+            row = None
         if row is None:
             raise UnknownName(
                 f"the answer {id_[:64]!r} is not known any more: send its words as content",

@@ -6,6 +6,7 @@ import logging
 import re
 import secrets
 from collections.abc import Awaitable, Callable
+from contextvars import ContextVar
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import JSONResponse, Response
@@ -16,8 +17,11 @@ from kimi_demo.errors import KimiError, TooLarge
 from kimi_demo.metrics import Metrics
 from kimi_demo.wire.errors import headers_for, kind_of, reply_to
 
+# Of the request in work, for the log.
+REQUEST_ID: ContextVar[str] = ContextVar("request_id", default="unknown")
 logger = logging.getLogger(__name__)
 MAX_BODY_BYTES = 100 * 2**20
+READ_BY_PAGES = "x-request-id, x-ignored, retry-after"  # of other sites, where they may call
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
 
 
@@ -42,13 +46,16 @@ class Accounting:
             return
         given = Headers(scope=scope).get("x-request-id", "")
         request_id = given if _REQUEST_ID.fullmatch(given) else f"req_{secrets.token_hex(16)}"
+        REQUEST_ID.set(request_id)
         begun = False
 
         async def answered(message: Message) -> None:
             nonlocal begun
             if message["type"] == "http.response.start":
                 begun = True
-                MutableHeaders(scope=message)["x-request-id"] = request_id
+                headers = MutableHeaders(scope=message)
+                headers["x-request-id"] = request_id
+                headers["access-control-expose-headers"] = READ_BY_PAGES
                 self._count(scope, message["status"])
             await send(message)
 

@@ -43,7 +43,11 @@ class Service:
     async def decoded(self, work: Callable[[], T]) -> T:
         """What reads sounds, on a thread; few at a time, for an hour of sound fills 230 MB."""
         async with self.decoding:
-            return await run_in_threadpool(work)
+            reading = asyncio.ensure_future(run_in_threadpool(work))
+            try:
+                return await asyncio.shield(reading)
+            finally:  # a thread cannot be stopped: it keeps its place, and its file, to the end
+                await asyncio.wait({reading})
 
     def close(self) -> None:
         """Frees the model and forgets the answers."""

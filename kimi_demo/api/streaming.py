@@ -8,6 +8,7 @@ step and while they let somebody wait, so a slot is free again at once.
 from __future__ import annotations
 
 import asyncio
+import logging
 import threading
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Generator, Iterable
@@ -19,9 +20,12 @@ from starlette.requests import Request
 from starlette.responses import StreamingResponse
 from starlette.types import Receive, Scope, Send
 
+from kimi_demo.api.middleware import REQUEST_ID
+from kimi_demo.errors import KimiError
 from kimi_demo.wire import sse
 
 T = TypeVar("T")
+logger = logging.getLogger(__name__)
 BUFFERED_EVENTS = 4096  # a slow reader holds no slot until so much waits for it
 KEEP_ALIVE_S = 10.0
 SEND_PATIENCE_S = 60.0  # a reader that takes nothing for so long is gone
@@ -133,6 +137,8 @@ async def sse_lines(
                 sent = time.monotonic()
                 yield sse.KEEP_ALIVE
     except Exception as exc:
+        if not isinstance(exc, KimiError):
+            logger.exception("request %s failed in mid-stream", REQUEST_ID.get())
         yield sse.failure(exc)
         return
     finally:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Callable, Generator, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any
@@ -36,6 +37,7 @@ from kimi_demo.services.transcribing import (
 )
 from kimi_demo.wire import sse
 from kimi_demo.wire.transcription import (
+    DurationUsage,
     TranscriptDelta,
     TranscriptDone,
     Transcription,
@@ -54,6 +56,7 @@ _REPLIES: dict[str, Any] = {
         }
     },
 }
+_LANGUAGES = {"en": "english", "zh": "chinese"}  # as the verbose form calls them
 _MULTIPART = Form(media_type="multipart/form-data")
 
 
@@ -224,16 +227,24 @@ def _verbose(
             end=round(segment.end_s, 3),
             text=segment.text,
             temperature=job.sampling.text.temperature,
+            compression_ratio=_compression(segment.text),
         )
         for index, segment in enumerate(transcript.segments)
     ]
     return VerboseTranscription(
         task="translate" if job.translated else "transcribe",
-        language=transcript.language,
+        language=_LANGUAGES.get(transcript.language, transcript.language),
         duration=round(duration_s, 3),
+        text=transcript.text,
         segments=segments,
-        **dict(_plain(transcript, finished)),
+        usage=DurationUsage(seconds=round(duration_s, 3)),
+        finish_reason=finished.reason,
     )
+
+
+def _compression(text: str) -> float:
+    written = text.encode()
+    return round(len(written) / len(zlib.compress(written)), 3)
 
 
 def _paragraph(transcript: Transcript) -> str:

@@ -16,6 +16,7 @@ from kimi_demo.cli.common import (
     rounded,
     write_file,
 )
+from kimi_demo.encoding import SoundFormat, encoded
 from kimi_demo.engine.base import Engine
 from kimi_demo.errors import InputError
 from kimi_demo.events import Answer, collect
@@ -23,13 +24,22 @@ from kimi_demo.services.checking import Checked, error_rate
 from kimi_demo.services.languages import DETECT
 from kimi_demo.services.reading import read_aloud
 
+FORMATS: dict[str, SoundFormat] = {
+    "wav": "wav",
+    "mp3": "mp3",
+    "flac": "flac",
+    "ogg": "opus",
+    "opus": "opus",
+    "aac": "aac",
+}
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of `say`."""
     source = parser.add_mutually_exclusive_group(required=True)
     source.add_argument("text", nargs="?", help="what to say, of any length up to 5000 characters")
     source.add_argument("--file", type=Path, help="a text file; every line becomes N.wav in OUT")
-    where = "a WAV file, or with --file a folder"
+    where = "a file, such as out.wav or out.mp3, or with --file a folder of WAV files"
     parser.add_argument("-o", "--out", type=Path, required=True, help=where)
     parser.add_argument("--language", choices=(DETECT, "en", "zh"), default=DETECT, help="of TEXT")
     parser.add_argument("--seed", type=int, default=0, help="the same seed gives the same sound")
@@ -47,6 +57,8 @@ def run(args: argparse.Namespace) -> int:
     Raises: InputError if the only text, the text file or the place to write to cannot be used.
     """
     jobs = _lines(args.file, args.out) if args.file else [(args.text, args.out)]
+    for _, path in jobs:
+        _format_of(path)  # before anything is computed
     refused = 0
     with opened_engine(args) as engine:
         for text, path in jobs:
@@ -86,11 +98,20 @@ def _say(engine: Engine, text: str, path: Path, args: argparse.Namespace) -> Non
     answer, checks = collect(events), [event for event in events if isinstance(event, Checked)]
     if not answer.waveform.any():
         raise InputError("the model was silent: try another seed or other words")
-    write_file(path, Audio(answer.waveform, answer.sample_rate).wav())
+    sound = Audio(answer.waveform, answer.sample_rate)
+    write_file(path, encoded(sound, _format_of(path)))
     if args.json:
         print_json(_result(engine, text, path, answer, args.seed) | _check_facts(checks))
     else:
         print(_sentence(path, answer) + _check_words(checks), flush=True)
+
+
+def _format_of(path: Path) -> SoundFormat:
+    """What the file's name says; WAV if it says nothing. Raises: InputError for another one."""
+    suffix = path.suffix.lower().removeprefix(".") or "wav"
+    if suffix not in FORMATS:
+        raise InputError(f"{path.name}: a file of speech ends in .{', .'.join(FORMATS)}")
+    return FORMATS[suffix]
 
 
 def _result(engine: Engine, text: str, path: Path, answer: Answer, seed: int) -> dict[str, object]:

@@ -36,7 +36,7 @@ class SharedEngine:
 
     def stream(self, request: Request) -> Generator[Event, None, None]:
         """Yields Queued until a slot is free, then the answer's events; see `Engine.stream`."""
-        with self._line.place() as place:
+        with self._line.place(request.goes_on) as place:
             yield from place.wait()
             with closing(self._engine.stream(request)) as events:
                 yield from events
@@ -57,15 +57,15 @@ class _Line:
         self._mean_s = FIRST_GUESS_S
 
     @contextmanager
-    def place(self) -> Iterator[_Place]:
-        """The last place; it is given up in the end, served or not.
+    def place(self, goes_on: bool) -> Iterator[_Place]:
+        """The last place; it is given up in the end, served or not. goes_on: see `Request`.
 
         Raises: EngineBusy if too many wait.
         """
         place = _Place(self)
         with self._changed:
             waiting = len(self._places) - self._slots
-            if waiting >= self._max_waiting:
+            if waiting >= self._max_waiting and not goes_on:
                 seconds = self._half_empty_s(waiting)
                 raise EngineBusy(f"{waiting} requests wait: try again in {seconds} s", seconds)
             self._places.append(place)

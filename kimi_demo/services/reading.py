@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Generator, Iterator
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import sentencex
@@ -81,10 +81,9 @@ def read_aloud(
         tasks.readable(text[: tasks.max_text_chars])  # knows best what is wrong with it
         raise InputError("nothing in this text can be spoken")
     _check_spoken(found, chosen, engine.capabilities.languages)
-    plan = [
-        (passage, tasks.speech(passage.text, sampling, seed, prompt, instructions))
-        for passage in found
-    ]
+    requests = [tasks.speech(p.text, sampling, seed, prompt, instructions) for p in found]
+    parts = [replace(request, goes_on=n > 0) for n, request in enumerate(requests)]
+    plan = list(zip(found, parts, strict=True))
     return _spoken(engine, plan, check)
 
 

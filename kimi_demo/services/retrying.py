@@ -32,7 +32,7 @@ def stream(engine: Engine, request: Request) -> Generator[Event, None, None]:
         ending = yield from relayed(first_events, totals)
     if ending.reason in RUNAWAY:
         yield StartedOver()
-        again = engine.capabilities.tasks.again(request)
+        again = dataclasses.replace(engine.capabilities.tasks.again(request), goes_on=True)
         ending = yield from relayed(engine.stream(again), totals)
         ending = dataclasses.replace(totals.finished(), reason=ending.reason)
     yield ending

@@ -156,19 +156,19 @@ def transcribe(
         raise AudioError("nobody seems to speak in this sound: check the microphone or the file")
     learned = translated and bool(tasks.translation_prompt)
 
-    def request(sound: Audio) -> Request:
+    def request(sound: Audio, goes_on: bool) -> Request:
         usual = (
             tasks.translation(sound, seed)
             if learned
             else tasks.transcription(sound, chosen, seed, wording)
         )
-        return replace(usual, sampling=sampling or usual.sampling)
+        return replace(usual, sampling=sampling or usual.sampling, goes_on=goes_on)
 
     ask = partial(retrying.stream, engine) if again else engine.stream
     checks = [] if may_be_empty else [_check_words]
     if translated and not learned:
         checks.append(_check_english)
-    plan = [(piece, request(piece.audio)) for piece in pieces]
+    plan = [(piece, request(piece.audio, goes_on=n > 0)) for n, piece in enumerate(pieces)]
     return _written(ask, plan, "en" if translated else chosen, checks)
 
 

@@ -97,7 +97,10 @@ class _Asked:
         self._own = {*tasks.caption_prompts.values(), *choices}  # read as they stand
 
     def parts(self, run: Iterable[Spoken]) -> tuple[Part, ...]:
-        return tuple(self._part(content) for message in run for content in _contents(message))
+        """Blank texts, which pages send beside a sound, say nothing; something must be said."""
+        contents = [content for message in run for content in _contents(message)]
+        said = [content for content in contents if not _is_blank(content)]
+        return tuple(self._part(content) for content in said or contents[:1])
 
     def _part(self, content: TextContent | AudioContent) -> Part:
         if isinstance(content, AudioContent):
@@ -116,6 +119,10 @@ class _Asked:
         sound = check_heard(audio.decode(file, self._left_s, INPUT_SAMPLE_RATE), self._left_s)
         self._left_s -= sound.duration_s
         return sound
+
+
+def _is_blank(content: TextContent | AudioContent) -> bool:
+    return isinstance(content, TextContent) and not content.text.strip()
 
 
 def _contents(message: Spoken) -> Iterator[TextContent | AudioContent]:

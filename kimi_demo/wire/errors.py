@@ -101,7 +101,9 @@ def told(status: int, body: Any, headers: Mapping[str, str] | None = None) -> Ki
     body: parsed JSON, or text. status 0: an error told in the middle of a stream.
     """
     detail = body.get("error") if isinstance(body, dict) else None
-    detail = detail if isinstance(detail, dict) else {"message": detail or body}
+    if not detail and status == 404:
+        detail = "the server has no such address: does the one you gave end in /v1?"
+    detail = detail if isinstance(detail, dict) else {"message": detail or _plain(body)}
     message = str(detail.get("message") or f"the server answered with status {status}")
     param, code = detail.get("param"), detail.get("code")
     found = _class_of(status, str(code), str(detail.get("type")))
@@ -110,6 +112,11 @@ def told(status: int, body: Any, headers: Mapping[str, str] | None = None) -> Ki
     if issubclass(found, EngineBusy):
         return found(message, _seconds((headers or {}).get("retry-after", "")))
     return found(message)
+
+
+def _plain(body: Any) -> Any:
+    """Frameworks have bodies of their own."""
+    return body.get("detail") if isinstance(body, dict) else body
 
 
 def _class_of(status: int, code: str, type_: str) -> type[KimiError]:

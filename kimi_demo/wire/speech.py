@@ -17,7 +17,7 @@ MEDIA_TYPES: dict[SoundFormat, str] = {
     "wav": "audio/wav",
     "pcm": "audio/pcm",
 }
-MAX_SEED = 2**63 - 1
+MAX_SEED = 2**53 - 1  # the largest that every reader of JSON knows exactly
 Seed = Annotated[int, Field(ge=0, le=MAX_SEED)]
 
 

@@ -38,7 +38,9 @@ class Transcription(BaseModel):
 
 
 class TranscriptSegment(BaseModel):
-    """A piece of speech between two pauses; numbers that this model does not have are null."""
+    """A piece of speech between two pauses. Typed clients want every number, also those that this
+    model does not have.
+    """
 
     id: int = Field(description="From 0.")
     seek: int = Field(description="Start in hundredths of a second.")
@@ -47,20 +49,30 @@ class TranscriptSegment(BaseModel):
     text: str
     tokens: list[int] = Field(default_factory=list, description="Not told: always empty.")
     temperature: float = Field(0.0, description="With which the text was drawn.")
-    avg_logprob: float | None = None
-    compression_ratio: float | None = None
-    no_speech_prob: float | None = None
+    avg_logprob: float = Field(0.0, description="Not measured: always 0.")
+    compression_ratio: float = Field(description="Bytes of the text over those of it in zlib.")
+    no_speech_prob: float = Field(0.0, description="Not measured: always 0.")
+
+
+class DurationUsage(BaseModel):
+    """What was heard, as the verbose form counts it."""
+
+    type: Literal["duration"] = "duration"
+    seconds: float = Field(description="Of the sound.")
 
 
 class VerboseTranscription(BaseModel):
     """The reply in the format verbose_json."""
 
     task: Literal["transcribe", "translate"]
-    language: str = Field(description="As asked for, else as the words look: en, zh.")
+    language: str = Field(
+        description="As asked for, else as the words look: english, chinese; of a translation "
+        "always english."
+    )
     duration: float = Field(description="Of the sound, in seconds.")
     text: str
     segments: list[TranscriptSegment]
-    usage: TranscriptUsage
+    usage: DurationUsage
     finish_reason: str = Field("stop", description="An addition: stop, length or loop.")
 
 

@@ -685,3 +685,16 @@ def test_an_answer_that_breaks_off(serving_script):
     _, site = serving_script([Started(40), TextDelta("he")])
     with pytest.raises(openai.InternalServerError, match="broke off"):
         ask(site.client(), model="scripted")
+
+
+def test_blank_words_beside_a_sound_say_nothing(client):
+    sound = heard()
+    for blank in ("", "  "):
+        reply = ask(client, [user({"type": "text", "text": blank}, sound)])
+        assert "paris" in reply.choices[0].message.content
+
+
+@pytest.mark.parametrize("old", ["👍", "", "a word " * 60])
+def test_an_old_turn_that_cannot_be_read_is_forgotten(client, old):
+    told = [{"role": "user", "content": old}, {"role": "assistant", "content": "ok"}]
+    assert "woof" in ask(client, [*told, *DOG]).choices[0].message.content

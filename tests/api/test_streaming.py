@@ -156,3 +156,37 @@ def test_who_reads_nothing_holds_no_slot_and_is_not_waited_for_forever(serve_api
         except ConnectionResetError:
             pass
         assert received < 600 * 48_000  # the server has hung up
+
+
+def test_those_who_leave_do_not_lift_the_limit_of_sounds_in_work(serve_api):
+    running, most, lock = 0, 0, threading.Lock()
+
+    def work():
+        nonlocal running, most
+        with lock:
+            running += 1
+            most = max(most, running)
+        time.sleep(0.2)
+        with lock:
+            running -= 1
+
+    async def impatient(service):
+        tasks = [asyncio.ensure_future(service.decoded(work)) for _ in range(6)]
+        await asyncio.sleep(0.05)
+        for task in tasks[:4]:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    with serve_api(loud_engine(1)) as site:
+        asyncio.run(impatient(site.service))
+    assert (most, running) == (2, 0)
+
+
+def test_a_bug_in_mid_stream_is_in_the_log_with_its_request(caplog):
+    async def read():
+        events = running(Source(1, ZeroDivisionError("secret cause"))())
+        return [line async for line in sse_lines(events, lambda _: [])]
+
+    (line,) = asyncio.run(read())
+    assert b"secret" not in line
+    assert "secret cause" in caplog.text

@@ -126,18 +126,17 @@ def test_verbose_json(client, question):
         response_format="verbose_json",
         timestamp_granularities=["segment"],
     )
-    assert (reply.task, reply.language, reply.text) == ("transcribe", "en", SAID)
+    assert (reply.task, reply.language, reply.text) == ("transcribe", "english", SAID)
     assert reply.duration == pytest.approx(question.duration_s, abs=0.001)
     assert reply.words is None
     assert reply.finish_reason == "stop"
-    check_usage(reply.usage, question)
+    assert (reply.usage.type, reply.usage.seconds) == ("duration", reply.duration)
     (segment,) = reply.segments
     assert (segment.id, segment.text, segment.tokens, segment.temperature) == (0, SAID, [], 0.0)
     assert 0 <= segment.start < segment.end <= reply.duration
     assert segment.seek == round(100 * segment.start)
-    numbers = (segment.avg_logprob, segment.compression_ratio, segment.no_speech_prob)
-    assert numbers == (None, None, None)
-    assert {"avg_logprob", "compression_ratio", "no_speech_prob"} <= segment.model_fields_set
+    assert (segment.avg_logprob, segment.no_speech_prob) == (0.0, 0.0)
+    assert 0.5 < segment.compression_ratio < 1.5
 
 
 @pytest.mark.parametrize(
@@ -229,9 +228,7 @@ def test_segments_of_a_long_recording_are_where_somebody_speaks(client, meeting)
     assert reply.segments[-1].end <= reply.duration == pytest.approx(recording.duration_s, abs=1e-3)
     assert reply.text == " ".join(segment.text for segment in reply.segments)
     assert fuzz.ratio(reply.segments[0].text, SAID) > 70
-    heard_s = sum(segment.end - segment.start for segment in reply.segments)
-    audio_tokens = reply.usage.input_token_details["audio_tokens"]
-    assert audio_tokens == pytest.approx(12.5 * heard_s, abs=1)
+    assert reply.usage.seconds == reply.duration
 
 
 def test_a_long_stream_flows_into_its_text(client, meeting):
@@ -358,12 +355,12 @@ def translated(client, sound, **options):
 
 def test_english_is_its_own_translation(client, question):
     verbose = translated(client, question, response_format="verbose_json", prompt="hm")
-    assert (verbose.text, verbose.language, verbose.task) == (SAID, "en", "translate")
+    assert (verbose.text, verbose.language, verbose.task) == (SAID, "english", "translate")
     assert verbose.duration == pytest.approx(question.duration_s, abs=0.001)
     assert [segment.text for segment in verbose.segments] == [SAID]
     reply = translated(client, question)
     assert (reply.text, reply.finish_reason) == (SAID, "stop")
-    assert reply.usage == verbose.usage
+    assert verbose.usage == {"type": "duration", "seconds": verbose.duration}
     details = reply.usage["input_token_details"]
     assert details["audio_tokens"] == round(12.5 * question.duration_s)
     assert reply.usage["input_tokens"] == details["audio_tokens"] + details["text_tokens"]
@@ -396,7 +393,7 @@ def test_a_translation_is_asked_with_the_words_of_the_checkpoint(serve_api, spok
     engine = scripted("good ", "day")
     with serve_api(engine) as site, site.client() as client:
         verbose = translated(client, spoken, response_format="verbose_json")
-    assert (verbose.text, verbose.language, verbose.task) == ("good day", "en", "translate")
+    assert (verbose.text, verbose.language, verbose.task) == ("good day", "english", "translate")
     (request,) = engine.requests
     assert request.messages[0].parts[0].text == TaskTable().translation_prompt
     assert request.task == "translation"
@@ -436,7 +433,7 @@ def test_what_is_asked_for_reaches_the_model(serve_api, spoken):
     assert request.messages[0].parts[0].text == TaskTable().transcription_prompts["zh"]
     text = request.sampling.text
     assert (text.temperature, text.top_k, text.repetition_penalty) == (0.5, 3, 1.5)
-    assert (request.seed, request.language, verbose.language) == (7, "zh", "zh")
+    assert (request.seed, request.language, verbose.language) == (7, "zh", "chinese")
     assert [segment.temperature for segment in verbose.segments] == [0.5]
 
 

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import soundfile
 
+from kimi_demo import audio
 from kimi_demo.__main__ import COMMANDS, TRAINING, main
 from kimi_demo.engine.base import Capabilities
 from kimi_demo.engine.scripted import ScriptedEngine
@@ -80,6 +81,17 @@ def test_say_writes_the_sound_and_says_how_long_it_took(engine, tmp_path, capsys
     assert request.messages[0].parts[0].text.endswith("Hello there.")
     assert engine.chosen == ("nano", "auto")
     assert "0.25 s" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("suffix", ["mp3", "ogg", "opus", "aac", "FLAC", "wav"])
+def test_say_writes_what_the_name_of_the_file_says(engine, tmp_path, suffix):
+    out = tmp_path / f"out.{suffix}"
+    assert main(["say", "Hello there.", "-o", str(out)]) == 0
+    whole = tmp_path / "out.wav"
+    assert main(["say", "Hello there.", "-o", str(whole)]) == 0
+    seconds = audio.read(out).duration_s
+    assert seconds == pytest.approx(audio.read(whole).duration_s, abs=0.15)
+    assert (out.read_bytes()[:4] == b"RIFF") == (suffix == "wav")
 
 
 def test_say_prints_one_json_object(engine, tmp_path, capsys):
@@ -198,6 +210,7 @@ def test_a_file_that_is_no_sound_does_not_stop_the_others(engine, recording, tmp
         ["say", "a" * 5001, "-o", "OUT/x.wav"],
         ["say", "silence", "-o", "OUT/x.wav"],
         ["say", "hi", "-o", "OUT"],
+        ["say", "hi", "-o", "OUT/x.m4a"],
         ["say", "hi", "-o", "OUT/x.wav", "--model", "unknown"],
         ["say", "--file", "OUT/missing.txt", "-o", "OUT"],
         ["say", "--file", "OUT/empty.txt", "-o", "OUT"],

@@ -1,6 +1,8 @@
 """Spoken answers by their ids: how long they are kept, for whom, and where."""
 
+import sqlite3
 import threading
+import time
 
 import pytest
 
@@ -125,3 +127,18 @@ def test_a_strange_id_is_only_unknown():
         with pytest.raises(UnknownName) as failure:
             store.find(strange, "alice")
         assert len(str(failure.value)) < 200
+
+
+def test_a_locked_file_costs_the_id_and_not_the_answer(tmp_path, monkeypatch):
+    monkeypatch.setattr("kimi_demo.api.history.BUSY_S", 0.05)
+    path = str(tmp_path / "answers")
+    store = AnswerStore(path)
+    known = store.keep(PART, "alice")
+    other = sqlite3.connect(path)
+    other.execute("BEGIN EXCLUSIVE")
+    kept = store.keep(PART, "alice")
+    assert kept.expires_at <= time.time()
+    with pytest.raises(UnknownName):
+        store.find(known.id, "alice")
+    other.rollback()
+    assert store.find(known.id, "alice") == PART

@@ -3,6 +3,7 @@
 import threading
 import time
 from contextlib import closing
+from dataclasses import replace
 
 import pytest
 
@@ -57,6 +58,14 @@ def test_a_full_line_says_when_to_come_back():
             next(shared.stream(REQUEST))
         assert refused.value.retry_after_s == 3
     assert list(shared.stream(REQUEST))[-1] == FINISHED
+
+
+def test_what_has_begun_is_not_sent_away():
+    shared = engine(max_waiting=1)
+    with closing(shared.stream(REQUEST)) as first, closing(shared.stream(REQUEST)) as second:
+        next(first), next(second)
+        with closing(shared.stream(replace(REQUEST, goes_on=True))) as part:
+            assert next(part) == Queued(2)
 
 
 def test_nobody_is_sent_away_for_longer_than_clients_wait():

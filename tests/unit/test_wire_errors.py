@@ -107,3 +107,17 @@ def test_servers_of_others_are_understood(status, body, error):
 )  # fmt: skip
 def test_a_parameter_is_named_as_its_writer_knows_it(places, name):
     assert _named(places) == name
+
+
+@pytest.mark.parametrize(
+    ("places", "name"),
+    [
+        (("body", "user"), "user"),
+        (("body", "str"), "str"),
+        (("body", "messages", 0, "user", "user"), "messages[0].user"),
+        (("body", "messages", 0, "user", "content", "list[union]", 0, "text", "cache_control"),
+         "messages[0].content[0].cache_control"),
+    ],
+)  # fmt: skip
+def test_what_should_not_be_there_is_named_whatever_it_is_called(places, name):
+    assert _named(places, surplus=True) == name
