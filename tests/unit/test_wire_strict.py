@@ -54,7 +54,6 @@ def test_what_is_needed_must_not_be_null(name):
         (ChatRequest, {**CHAT, "tools": [{"type": "function"}]}, "tools"),
         (ChatRequest, {**CHAT, "tool_choice": "auto"}, "tool_choice"),
         (ChatRequest, {**CHAT, "reasoning_effort": "low"}, "reasoning_effort"),
-        (ChatRequest, {**CHAT, "service_tier": "priority"}, "service_tier"),
     ],
 )
 def test_what_asks_for_more_is_refused_by_name(kind, values, name):
