@@ -18,8 +18,7 @@ from kimi_demo.api.chat_stream import chunks
 from kimi_demo.api.service import Caller, Calling, Computing, Service, ignored
 from kimi_demo.api.streaming import (
     LiveResponse,
-    after,
-    first_of,
+    read_up_to,
     running,
     sse_lines,
     unless_gone,
@@ -80,8 +79,8 @@ async def _streamed(
     options = reply.chat.stream_options
     events = _answered(service.engine, reply.wanted, caller, again=False)
     told = running(chunks(events, reply, with_usage=bool(options and options.include_usage)))
-    seen, rest = await unless_gone(request, first_of(told, bool))
-    lines = sse_lines(after(seen, rest), lambda found: found)
+    begun = await unless_gone(request, read_up_to(told, bool))
+    lines = sse_lines(begun, lambda found: found)
     return LiveResponse(lines, 200, headers, sse.MEDIA_TYPE)
 
 

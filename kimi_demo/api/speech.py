@@ -16,7 +16,7 @@ from starlette.responses import Response
 from kimi_demo.api.aliases import check_voice
 from kimi_demo.api.bodies import JsonRoute
 from kimi_demo.api.service import Caller, Calling, Computing, ignored
-from kimi_demo.api.streaming import LiveResponse, after, first_of, running, sse_lines, unless_gone
+from kimi_demo.api.streaming import LiveResponse, read_up_to, running, sse_lines, unless_gone
 from kimi_demo.encoding import SoundEncoder
 from kimi_demo.engine.base import Engine
 from kimi_demo.errors import EngineError
@@ -70,14 +70,14 @@ async def speak(
     check_voice(wanted.voice)
     # Taking a long text apart is some work, too.
     sent = running(await run_in_threadpool(_sent, service.engine, wanted, caller))
-    seen, rest = await unless_gone(request, first_of(sent, lambda event: isinstance(event, bytes)))
+    begun = await unless_gone(request, read_up_to(sent, lambda event: isinstance(event, bytes)))
     tasks = service.engine.capabilities.tasks
     unheard = {} if tasks.follows_instructions else {"instructions": wanted.instructions}
     headers = {"cache-control": "no-store", **ignored(unheard)}
     if wanted.stream_format == "sse":
-        return LiveResponse(sse_lines(after(seen, rest), _told), 200, headers, sse.MEDIA_TYPE)
+        return LiveResponse(sse_lines(begun, _told), 200, headers, sse.MEDIA_TYPE)
     media_type = MEDIA_TYPES[wanted.response_format]
-    return LiveResponse(_sound(after(seen, rest)), 200, headers, media_type)
+    return LiveResponse(_sound(begun), 200, headers, media_type)
 
 
 def _sent(engine: Engine, wanted: SpeechRequest, caller: Caller) -> Generator[Sent, None, None]:

@@ -62,12 +62,11 @@ async def whole(events: Generator[T, None, None]) -> list[T]:
         await stream.aclose()
 
 
-async def first_of(
+async def read_up_to(
     stream: AsyncGenerator[T, None], wanted: Callable[[T], bool]
-) -> tuple[list[T], AsyncGenerator[T, None]]:
-    """Reads up to the first wanted event, so that what fails before it has a status of its own.
-
-    Returns what was read, and the stream with the rest. If that fails, the stream is closed.
+) -> AsyncGenerator[T, None]:
+    """The stream, read up to its first wanted event, so that what fails before has a status of its
+    own. If that fails, the stream is closed.
     """
     seen: list[T] = []
     try:
@@ -76,9 +75,19 @@ async def first_of(
             if wanted(event):
                 break
     except BaseException:
-        await _closed(stream)
+        await stream.aclose()
         raise
-    return seen, stream
+    return _after(seen, stream)
+
+
+async def _after(seen: list[T], rest: AsyncGenerator[T, None]) -> AsyncGenerator[T, None]:
+    try:
+        for event in seen:
+            yield event
+        async for event in rest:
+            yield event
+    finally:
+        await rest.aclose()
 
 
 async def unless_gone(request: Request, work: Awaitable[T]) -> T:
@@ -119,7 +128,7 @@ class LiveResponse(StreamingResponse):
             sending.cancel()
             await asyncio.gather(sending, return_exceptions=True)
             if isinstance(self.body_iterator, AsyncGenerator):
-                await _closed(self.body_iterator)
+                await self.body_iterator.aclose()
 
 
 async def sse_lines(
@@ -143,19 +152,8 @@ async def sse_lines(
         return
     finally:
         if isinstance(events, AsyncGenerator):
-            await _closed(events)
+            await events.aclose()
     yield sse.DONE
-
-
-async def after(seen: list[T], rest: AsyncGenerator[T, None]) -> AsyncGenerator[T, None]:
-    """What `first_of` returned, as one stream again."""
-    try:
-        for event in seen:
-            yield event
-        async for event in rest:
-            yield event
-    finally:
-        await _closed(rest)
 
 
 _END: Any = object()
@@ -201,7 +199,3 @@ class _Pump:
 async def _left(receive: Receive) -> None:
     while (await receive())["type"] != "http.disconnect":
         pass
-
-
-async def _closed(stream: AsyncGenerator[Any, None]) -> None:
-    await stream.aclose()

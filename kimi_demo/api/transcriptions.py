@@ -14,8 +14,7 @@ from starlette.responses import JSONResponse, Response
 from kimi_demo.api.service import Caller, Calling, Computing, Service, ignored
 from kimi_demo.api.streaming import (
     LiveResponse,
-    after,
-    first_of,
+    read_up_to,
     running,
     sse_lines,
     unless_gone,
@@ -183,11 +182,11 @@ async def _whole(caller: Caller, job: _Job) -> Response:
 
 async def _streamed(caller: Caller, job: _Job) -> Response:
     begun = await job.service.decoded(job.begun)
-    seen, rest = await first_of(
+    events = await read_up_to(
         running(begun.events), lambda event: isinstance(event, TextDelta | Finished)
     )
     caller.used(heard_s=begun.duration_s)
-    lines = sse_lines(after(seen, rest), _Rendering().of)
+    lines = sse_lines(events, _Rendering().of)
     return LiveResponse(lines, media_type=sse.MEDIA_TYPE, headers=job.headers)
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from kimi_demo.api import streaming
-from kimi_demo.api.streaming import after, first_of, running, sse_lines, whole
+from kimi_demo.api.streaming import read_up_to, running, sse_lines, whole
 from kimi_demo.engine.base import Capabilities
 from kimi_demo.engine.scripted import ScriptedEngine
 from kimi_demo.errors import EngineError
@@ -88,11 +88,17 @@ def test_a_generator_does_not_run_far_ahead_of_a_slow_reader(monkeypatch):
     assert source.given < 20
 
 
+def test_a_failure_before_what_is_waited_for_is_raised_at_once():
+    source = Source(3, EngineError("broken"))
+    with pytest.raises(EngineError, match="broken"):
+        asyncio.run(read_up_to(running(source()), lambda number: number == 7))
+    assert source.closed.wait(2)
+
+
 def test_what_is_read_ahead_is_not_lost():
     async def read():
-        seen, rest = await first_of(running(Source(6)()), lambda number: number == 2)
-        assert seen == [0, 1, 2]
-        return [number async for number in after(seen, rest)]
+        stream = await read_up_to(running(Source(6)()), lambda number: number == 2)
+        return [number async for number in stream]
 
     assert asyncio.run(read()) == list(range(6))
 
