@@ -9,7 +9,6 @@ from pydantic import BaseModel, Field
 from kimi_demo.events import Finished
 
 TranscriptFormat = Literal["json", "text", "srt", "vtt", "verbose_json"]
-FORMATS: tuple[str, ...] = ("json", "text", "srt", "vtt", "verbose_json")
 
 
 class InputTokenDetails(BaseModel):
