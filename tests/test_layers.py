@@ -3,6 +3,7 @@
 import ast
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -25,8 +26,7 @@ MAY_IMPORT = {
     "api": VALUES | {"engine", "services", "wire"},
     "ui": VALUES | {"engine", "services", "settings"},
     "cli": VALUES | {"api", "engine", "checkpoint", "services", "settings"},
-    "nano": VALUES | {"model", "checkpoint", "engine", "services", "cli"},
-    "__main__": {"errors", "cli", "nano"},
+    "__main__": {"cli"},
     "app": VALUES | {"engine", "settings", "space", "ui", "api"},
     "__init__": VALUES,
 }
@@ -64,6 +64,13 @@ def imported_modules(path):
             yield from (f"{node.module}.{alias.name}" for alias in node.names)
 
 
+def string_literals(path):
+    """All texts of a file: a table may name a module that is imported later."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str):
+            yield node.value
+
+
 def imported_layers(path):
     for name in imported_modules(path):
         if name.split(".")[0] == PACKAGE:
@@ -84,6 +91,21 @@ def test_imports_point_down(path):
 def test_layers_stay_free_of_foreign_matter(path):
     tops = {name.split(".")[0] for name in imported_modules(path)}
     assert not tops & FORBIDDEN.get(layer_of(path), set())
+
+
+@pytest.mark.parametrize("path", sources(), ids=lambda p: str(p.relative_to(ROOT)))
+def test_nothing_that_is_installed_knows_of_training(path):
+    mentioned = {name.split(".")[0] for name in [*imported_modules(path), *string_literals(path)]}
+    assert "training" not in mentioned
+
+
+def test_the_weights_are_data_only_and_travel_with_the_package():
+    weights = ROOT / PACKAGE / "weights"
+    files = [path for path in weights.rglob("*") if path.is_file()]
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    (patterns,) = settings["tool"]["setuptools"]["package-data"].values()
+    assert {path.suffix for path in files} <= {Path(pattern).suffix for pattern in patterns}
+    assert any(path.suffix == ".safetensors" for path in files)
 
 
 def test_an_upward_arrow_is_seen(tmp_path, monkeypatch):

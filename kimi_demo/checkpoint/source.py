@@ -11,7 +11,7 @@ from kimi_demo.checkpoint.layout import CONFIG, Layout
 from kimi_demo.errors import CheckpointError
 
 EMBEDDED = "nano"
-EMBEDDED_FOLDER = Path(__file__).parents[1] / "nano" / "weights"
+EMBEDDED_FOLDER = Path(__file__).parents[1] / "weights" / "nano"
 _log = logging.getLogger(__name__).warning  # seen where no log has been set up, too
 _BASE = "kimi-audio-7b"  # "-Instruct" is what makes it answer
 

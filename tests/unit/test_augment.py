@@ -7,8 +7,8 @@ import random
 import numpy as np
 import pytest
 
-from kimi_demo.nano import augment
-from kimi_demo.nano.synthesizers import Phone, Utterance
+from training import augment
+from training.synthesizers import Phone, Utterance
 
 RATE = augment.SAMPLE_RATE_HZ
 

@@ -12,13 +12,14 @@ import pytest
 import soundfile
 
 from kimi_demo import audio
-from kimi_demo.__main__ import COMMANDS, TRAINING, main
+from kimi_demo.__main__ import COMMAND_LINE, main
 from kimi_demo.engine.base import Capabilities
 from kimi_demo.engine.scripted import ScriptedEngine
 from kimi_demo.errors import CheckpointError
 from kimi_demo.events import AudioDelta, Finished, Started, TextDelta, Timings
 from kimi_demo.tasks import TaskTable
 from tests.voice import silence, voice
+from training.__main__ import COMMAND_LINE as TRAINING
 
 RATE = 24_000
 SOUND = np.sin(np.arange(RATE // 2) / 20).astype(np.float32) * 0.5
@@ -252,7 +253,7 @@ def test_bad_input_is_one_clear_line_and_exit_code_two(engine, tmp_path, capsys,
         ["transcribe", "x.wav", "--language", "fr"],
         ["transcribe", "x.wav", "--format", "srt", "--json"],
         ["transcribe", "x.wav", "--format", "doc"],
-        ["train"],
+        ["evaluate"],
     ],
 )
 def test_wrong_arguments_explain_the_usage(arguments, capsys):
@@ -262,8 +263,12 @@ def test_wrong_arguments_explain_the_usage(arguments, capsys):
     assert "usage: python -m kimi_demo" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("module", sorted({m for m, _ in [*COMMANDS.values(), *TRAINING.values()]}))
-def test_every_command_keeps_the_contract_of_commands(module):
+@pytest.mark.parametrize(
+    ("line", "name"), [(line, name) for line in (COMMAND_LINE, TRAINING) for name in line.commands]
+)
+def test_every_command_keeps_the_contract_of_commands(line, name):
+    module, _ = line.commands[name]
+    assert module.startswith(f"{line.package}.")
     command = importlib.import_module(module)
     command.add_arguments(argparse.ArgumentParser())
     assert callable(command.run)
@@ -271,10 +276,12 @@ def test_every_command_keeps_the_contract_of_commands(module):
 
 def test_a_missing_tool_is_named(monkeypatch, capsys):
     monkeypatch.setitem(sys.modules, "pocketsphinx", None)
-    for module in ("kimi_demo.nano.recognizer", "kimi_demo.nano.evaluate"):
+    for module in ("training.recognizer", "training.evaluate"):
         monkeypatch.delitem(sys.modules, module, raising=False)
-    assert main(["evaluate"]) == 2
-    assert "needs the package pocketsphinx" in capsys.readouterr().err
+    assert TRAINING.run(["evaluate"]) == 2
+    complaint = capsys.readouterr().err
+    assert "needs the package pocketsphinx" in complaint
+    assert "-r training/requirements.txt" in complaint
 
 
 def test_help_imports_no_torch_and_no_engine():

@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from kimi_demo.nano import corpus, domain, domain_zh, inflection, numerals, shapes
-from kimi_demo.nano.phones import (
+from training import corpus, domain, domain_zh, inflection, numerals, shapes
+from training.phones import (
     ENGLISH_PHONES,
     MANDARIN_PHONES,
     NEUTRAL_TONE,
@@ -20,8 +20,8 @@ from kimi_demo.nano.phones import (
     phones_of_mnemonic,
     tone_of_digits,
 )
-from kimi_demo.nano.sentences import HELD_OUT_PERIOD
-from kimi_demo.nano.synthesizers import (
+from training.sentences import HELD_OUT_PERIOD
+from training.synthesizers import (
     LEADING_SILENCE_S,
     MANDARIN_VOICE,
     SAMPLE_RATE_HZ,

@@ -12,13 +12,13 @@ import numpy as np
 import pytest
 import torch
 
-from kimi_demo.nano import curriculum, dialogue, record_tasks, shapes
-from kimi_demo.nano.curriculum import Curriculum, DialogueBook, with_noise
-from kimi_demo.nano.features import FRAMES_PER_POSITION, Entry, FeatureCache
-from kimi_demo.nano.phones import PHONES
-from kimi_demo.nano.pronunciation import Spelled
-from kimi_demo.nano.train_text_tokenizer import mandarin_characters, phone_token, train
-from kimi_demo.nano.turns import IGNORED, ExampleWriter, SpokenTurn, collate
+from training import curriculum, dialogue, record_tasks, shapes
+from training.curriculum import Curriculum, DialogueBook, with_noise
+from training.features import FRAMES_PER_POSITION, Entry, FeatureCache
+from training.phones import PHONES
+from training.pronunciation import Spelled
+from training.train_text_tokenizer import mandarin_characters, phone_token, train
+from training.turns import IGNORED, ExampleWriter, SpokenTurn, collate
 
 DELAY = shapes.AUDIO_DELAY
 SOUND_TASKS = (

@@ -6,8 +6,8 @@ from functools import cache
 
 import pytest
 
-from kimi_demo.nano import dialogue_en, dialogue_zh
-from kimi_demo.nano.dialogue import (
+from training import dialogue_en, dialogue_zh
+from training.dialogue import (
     Dialogue,
     Exchange,
     answers,
@@ -16,8 +16,8 @@ from kimi_demo.nano.dialogue import (
     is_right,
     questions,
 )
-from kimi_demo.nano.numerals import in_words
-from kimi_demo.nano.numerals_zh import in_hanzi
+from training.numerals import in_words
+from training.numerals_zh import in_hanzi
 
 DRAWS = 3000
 LANGUAGES = ("en", "zh")

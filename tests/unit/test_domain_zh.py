@@ -5,8 +5,8 @@ import re
 
 import pytest
 
-from kimi_demo.nano import domain_zh, grammar, numerals_zh
-from kimi_demo.nano.sentences import HELD_OUT_PERIOD
+from training import domain_zh, grammar, numerals_zh
+from training.sentences import HELD_OUT_PERIOD
 
 
 @pytest.fixture(scope="module")

@@ -16,15 +16,15 @@ from kimi_demo.engine.scripted import ScriptedEngine
 from kimi_demo.errors import InputError
 from kimi_demo.events import AudioDelta, Finished, TextDelta, Timings
 from kimi_demo.messages import AudioPart, SpokenPart
-from kimi_demo.nano import dialogue, evaluate, measures
-from kimi_demo.nano.domain import SENTENCES
-from kimi_demo.nano.evaluation import hearing, new_words, speaking, table, talking, understanding
-from kimi_demo.nano.evaluation import voices as voices_module
-from kimi_demo.nano.evaluation.bench import Bench
-from kimi_demo.nano.recognizer import Recognizer, prepared
-from kimi_demo.nano.sounds import Item
-from kimi_demo.nano.synthesizers import SynthesizerUnavailableError
 from kimi_demo.tasks import TaskTable
+from training import dialogue, evaluate, measures
+from training.domain import SENTENCES
+from training.evaluation import hearing, new_words, speaking, table, talking, understanding
+from training.evaluation import voices as voices_module
+from training.evaluation.bench import Bench
+from training.recognizer import Recognizer, prepared
+from training.sounds import Item
+from training.synthesizers import SynthesizerUnavailableError
 
 RATE = 24_000
 

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 import torch
 
-from kimi_demo.nano import corpus, features
-from kimi_demo.nano.features import (
+from training import corpus, features
+from training.features import (
     FRAMES_PER_POSITION,
     MEL16_PER_POSITION,
     POSITION_SAMPLES,
@@ -22,12 +22,12 @@ from kimi_demo.nano.features import (
     event_frames,
     phone_frames,
 )
-from kimi_demo.nano.letters import letter_ids, letter_loss
-from kimi_demo.nano.phones import PAUSE, PHONES
-from kimi_demo.nano.scenes import EVENT_CLASSES
-from kimi_demo.nano.synthesizers import SAMPLE_RATE_HZ, Phone, Utterance
-from kimi_demo.nano.train_acoustic import WindowBatch, event_bits
-from kimi_demo.nano.train_speech_tokenizer import Batch, known_phones
+from training.letters import letter_ids, letter_loss
+from training.phones import PAUSE, PHONES
+from training.scenes import EVENT_CLASSES
+from training.synthesizers import SAMPLE_RATE_HZ, Phone, Utterance
+from training.train_acoustic import WindowBatch, event_bits
+from training.train_speech_tokenizer import Batch, known_phones
 
 TASKS = (("caption", "", "a dog is barking."), ("ask", "你听到什么？", "狗叫声。"))
 

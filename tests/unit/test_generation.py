@@ -2,12 +2,11 @@
 
 import json
 from itertools import chain, product, repeat
-from pathlib import Path
 
 import pytest
 import torch
 
-import kimi_demo.nano
+from kimi_demo.checkpoint.source import EMBEDDED_FOLDER as NANO
 from kimi_demo.errors import PromptError
 from kimi_demo.messages import Sampling, StreamSampling
 from kimi_demo.model.generation import (
@@ -29,7 +28,6 @@ from kimi_demo.model.vocabulary import Vocabulary
 IDS = Vocabulary.published(300)
 OURS, REFERENCE = GenerationRules(), GenerationRules.reference()
 GREEDY = Sampling(StreamSampling(), StreamSampling())
-NANO = Path(kimi_demo.nano.__file__).parent / "weights"
 
 
 def likely(token):

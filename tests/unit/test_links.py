@@ -9,7 +9,7 @@ import torch
 from kimi_demo.audio import Audio
 from kimi_demo.checkpoint.loading import load_speech_tokenizer
 from kimi_demo.model.detokenizer.loading import load_detokenizer
-from kimi_demo.nano.links import through_codes, through_vocoder
+from training.links import through_codes, through_vocoder
 
 GOLDEN = Path(__file__).parents[1] / "parity" / "data"
 

@@ -22,7 +22,7 @@ from kimi_demo.errors import CheckpointError
 from kimi_demo.events import collect
 from kimi_demo.messages import Message, SpokenPart, TextPart
 from kimi_demo.model.text_tokenizer import TextTokenizer
-from kimi_demo.nano import (
+from training import (
     corpus,
     curriculum,
     encode,
@@ -39,14 +39,14 @@ from kimi_demo.nano import (
     train_vocoder,
     unpack,
 )
-from kimi_demo.nano.features import FRAMES_PER_POSITION, FeatureCache
-from kimi_demo.nano.synthesizers import (
+from training.features import FRAMES_PER_POSITION, FeatureCache
+from training.synthesizers import (
     EspeakSynthesizer,
     FliteSynthesizer,
     SynthesizerUnavailableError,
 )
-from kimi_demo.nano.training import load_averaged
-from kimi_demo.nano.turns import IGNORED, ExampleWriter, collate
+from training.training import load_averaged
+from training.turns import IGNORED, ExampleWriter, collate
 
 TEXTS = {
     "en": ("hello there.", "what is it?", "one and two.", "the cat sleeps."),

@@ -6,10 +6,10 @@ import random
 
 import pytest
 
-from kimi_demo.nano import dialogue, domain, domain_zh
-from kimi_demo.nano.phones import ENGLISH_PHONES, MANDARIN_PHONES
-from kimi_demo.nano.pronunciation import Pronouncer
-from kimi_demo.nano.synthesizers import SynthesizerUnavailableError
+from training import dialogue, domain, domain_zh
+from training.phones import ENGLISH_PHONES, MANDARIN_PHONES
+from training.pronunciation import Pronouncer
+from training.synthesizers import SynthesizerUnavailableError
 
 
 @pytest.fixture(scope="module")

@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from kimi_demo.nano import corpus, dialogue, record_tasks, shapes
-from kimi_demo.nano.phones import PHONES
-from kimi_demo.nano.synthesizers import (
+from training import corpus, dialogue, record_tasks, shapes
+from training.phones import PHONES
+from training.synthesizers import (
     SAMPLE_RATE_HZ,
     EspeakSynthesizer,
     FliteSynthesizer,

@@ -6,11 +6,11 @@ from functools import cache
 import numpy as np
 import pytest
 
-from kimi_demo.nano import sounds
-from kimi_demo.nano.listening import NUMBERS, QUESTIONS, caption_of
-from kimi_demo.nano.sound_sources import SILENCE, SOUND_CLASSES, draw_sound
-from kimi_demo.nano.speech_sounds import SPEECH_CLASSES, draw_speech
-from kimi_demo.nano.synthesizers import SynthesizerUnavailableError
+from training import sounds
+from training.listening import NUMBERS, QUESTIONS, caption_of
+from training.sound_sources import SILENCE, SOUND_CLASSES, draw_sound
+from training.speech_sounds import SPEECH_CLASSES, draw_speech
+from training.synthesizers import SynthesizerUnavailableError
 
 RATE = 16_000
 

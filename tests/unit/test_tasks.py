@@ -11,10 +11,10 @@ from kimi_demo.errors import AudioError, CheckpointError, InputError
 from kimi_demo.messages import AudioPart, Option, Sampling, StreamSampling, TextPart
 from kimi_demo.model.prompt import PromptBuilder
 from kimi_demo.model.vocabulary import Vocabulary
-from kimi_demo.nano import shapes
-from kimi_demo.nano.pack import pack_descriptions
 from kimi_demo.tasks import EVALUATION_SAMPLING, TaskTable, TextLimit
 from tests.parity.byte_tokenizer import ByteTokenizer
+from training import shapes
+from training.pack import pack_descriptions
 
 SOUND = Audio(np.full(16_000, 0.1, np.float32), 16_000)
 

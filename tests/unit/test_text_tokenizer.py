@@ -17,8 +17,8 @@ from kimi_demo.model.vocabulary import (
     Vocabulary,
     published_special_tokens,
 )
-from kimi_demo.nano.phones import PHONES
-from kimi_demo.nano.train_text_tokenizer import (
+from training.phones import PHONES
+from training.train_text_tokenizer import (
     DEFAULT_MERGES,
     TEXT_IDS,
     domain_texts,

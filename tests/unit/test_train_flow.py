@@ -14,9 +14,9 @@ from kimi_demo.model.detokenizer.cache import FlowCache
 from kimi_demo.model.detokenizer.config import FlowConfig
 from kimi_demo.model.detokenizer.flow import FlowTransformer
 from kimi_demo.model.detokenizer.solver import CLEAN_TIMESTEP
-from kimi_demo.nano.features import FRAMES_PER_POSITION, FeatureCache
-from kimi_demo.nano.flow_data import CropSampler, block_mask, draw_blocks, mel_statistics
-from kimi_demo.nano.train_flow import FlowLoss, FlowRecipe, initialize
+from training.features import FRAMES_PER_POSITION, FeatureCache
+from training.flow_data import CropSampler, block_mask, draw_blocks, mel_statistics
+from training.train_flow import FlowLoss, FlowRecipe, initialize
 
 CONFIG = FlowConfig(mel_bins=8, vocabulary_size=12, hidden_size=16, depth=2, num_heads=2)
 LENGTHS = (3, 9, 30, 14)

@@ -11,10 +11,10 @@ import pytest
 import torch
 
 from kimi_demo.model.mel import log_mel
-from kimi_demo.nano import corpus, shapes, train_vocoder
-from kimi_demo.nano.synthesizers import Utterance
-from kimi_demo.nano.train_vocoder import HELD_OUT, TrainableVocoder, spectral_loss
-from kimi_demo.nano.vocoder_data import (
+from training import corpus, shapes, train_vocoder
+from training.synthesizers import Utterance
+from training.train_vocoder import HELD_OUT, TrainableVocoder, spectral_loss
+from training.vocoder_data import (
     GeneratedPieces,
     MixedPieces,
     NaturalPieces,

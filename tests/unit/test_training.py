@@ -11,9 +11,9 @@ import torch
 from torch import distributed, nn
 from torch.multiprocessing.spawn import spawn
 
-from kimi_demo.nano import average_runs
-from kimi_demo.nano.muon import Muon, orthogonalise
-from kimi_demo.nano.training import (
+from training import average_runs
+from training.muon import Muon, orthogonalise
+from training.training import (
     Trainer,
     TrainingOptions,
     hidden_matrices,
