@@ -1,20 +1,27 @@
 """Waveform to acoustic features: Whisper's encoder, four neighbouring frames stacked (12.5 Hz).
 
-Every window is padded to its full length and the padding is attended to, as in the released model.
-Axes: T positions, D encoder width.
+Every window is padded and the padding is attended to. The released model pads to the full window; a
+checkpoint whose config.json holds `pad_seconds` hears so much silence after a shorter sound and no
+more, up to whole positions.
+Axes: B batch, M mel bins, T time, D encoder width.
 """
 
 from __future__ import annotations
 
+from math import inf
 from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 from transformers import WhisperConfig, WhisperFeatureExtractor
 from transformers.models.whisper.modeling_whisper import WhisperEncoder
 
+from kimi_demo.errors import CheckpointError
 from kimi_demo.model.framing import CONV_STRIDE, STACK, Framing
+
+PAD_KEY = "pad_seconds"  # of config.json; absent, every window is padded to its full length
 
 
 class AcousticEncoder:
@@ -24,6 +31,7 @@ class AcousticEncoder:
         self.encoder = encoder.eval()
         self.extractor = extractor
         self.framing = Framing.of(encoder.config, extractor)
+        self._pad_samples = _pad_samples(encoder.config, extractor.sampling_rate)
 
     @classmethod
     def build(cls, folder: Path) -> AcousticEncoder:
@@ -47,8 +55,8 @@ class AcousticEncoder:
         return torch.cat([self._encode_window(w) for w in self.framing.windows(waveform)])
 
     def features(self, window: np.ndarray) -> Tensor:
-        """One window (T,) -> log-mel (1, M, frames) padded with silence to the full window."""
-        padded = np.zeros(self.framing.window_samples, np.float32)
+        """One window (T,) -> log-mel (1, M, frames), with the silence that is heard after it."""
+        padded = np.zeros(self.heard_samples(len(window)), np.float32)
         padded[: len(window)] = window
         features = self.extractor(
             padded,
@@ -60,7 +68,38 @@ class AcousticEncoder:
         weight = self.encoder.conv1.weight
         return features["input_features"].to(weight.device, weight.dtype)
 
+    def heard_samples(self, num_samples: int) -> int:
+        """Samples of a window, silence included, that holds so many of a sound: whole positions."""
+        if self._pad_samples is None:
+            return self.framing.window_samples
+        size = self.framing.samples_per_position
+        wanted = -(-(num_samples + self._pad_samples) // size) * size
+        return min(wanted, self.framing.window_samples)
+
     def _encode_window(self, window: np.ndarray) -> Tensor:
-        states = self.encoder(self.features(window)).last_hidden_state[0]
+        states = encoder_states(self.encoder, self.features(window))[0]
         kept = states[: self.framing.positions(len(window)) * STACK]
         return kept.reshape(-1, STACK * kept.shape[-1])
+
+
+def encoder_states(encoder: WhisperEncoder, mel: Tensor) -> Tensor:
+    """Log-mel (B, M, T) of any length to states (B, T / 2, D).
+
+    What the encoder's own forward pass computes, which takes full windows only.
+    """
+    states = F.gelu(encoder.conv1(mel))
+    states = F.gelu(encoder.conv2(states)).transpose(1, 2)
+    states = states + encoder.embed_positions(torch.arange(states.shape[1], device=mel.device))
+    for layer in encoder.layers:
+        states = layer(states, None)
+    return encoder.layer_norm(states)
+
+
+def _pad_samples(config: WhisperConfig, sample_rate_hz: int) -> int | None:
+    """Silence after a sound; None fills the window. Raises: CheckpointError for no length."""
+    seconds = getattr(config, PAD_KEY, None)
+    if seconds is None:
+        return None
+    if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not 0 <= seconds < inf:
+        raise CheckpointError(f"{PAD_KEY} of the acoustic encoder is no length: {seconds!r}")
+    return round(seconds * sample_rate_hz)
