@@ -51,8 +51,17 @@ class TextDelta:
 
 
 @dataclass(frozen=True)
+class HeardDelta:
+    """More of what the model heard the user say, as far as it writes that down before it answers;
+    no part of the answer. Never half a character.
+    """
+
+    text: str
+
+
+@dataclass(frozen=True)
 class StartedOver:
-    """The text so far is void: the question was put once more and its answer follows.
+    """All text so far is void: the question was put once more and its answer follows.
 
     Engines never send it; it comes from the service that asks again.
     """
@@ -103,14 +112,25 @@ class Finished:
     audio_id: str = ""
 
 
-Event = Queued | Started | Stepped | TextDelta | StartedOver | AudioDelta | Weighed | Finished
+Event = (
+    Queued
+    | Started
+    | Stepped
+    | HeardDelta
+    | TextDelta
+    | StartedOver
+    | AudioDelta
+    | Weighed
+    | Finished
+)
 
 
 @dataclass(frozen=True, eq=False)
 class Answer:
     """A whole answer. waveform: (T,) float32, empty if nothing was spoken.
 
-    probabilities: of the request's options, empty if there were none.
+    probabilities: of the request's options, empty if there were none. heard: what the model heard
+    the user say, empty if it does not tell.
     """
 
     text: str
@@ -118,6 +138,7 @@ class Answer:
     sample_rate: int
     finished: Finished
     probabilities: tuple[float, ...] = ()
+    heard: str = ""
 
 
 def collect(events: Iterable[Event]) -> Answer:
@@ -125,6 +146,7 @@ def collect(events: Iterable[Event]) -> Answer:
 
     Raises: EngineError if the stream ends without Finished.
     """
+    heard: list[str] = []
     text: list[str] = []
     pieces: list[np.ndarray] = []
     sample_rate = 0
@@ -132,9 +154,12 @@ def collect(events: Iterable[Event]) -> Answer:
     probabilities: tuple[float, ...] = ()
     for event in events:
         match event:
+            case HeardDelta():
+                heard.append(event.text)
             case TextDelta():
                 text.append(event.text)
             case StartedOver():
+                heard.clear()
                 text.clear()
             case AudioDelta():
                 pieces.append(event.waveform)
@@ -146,4 +171,5 @@ def collect(events: Iterable[Event]) -> Answer:
     if finished is None:
         raise EngineError("the answer broke off; send the request again")
     waveform = np.concatenate(pieces) if pieces else np.zeros(0, np.float32)
-    return Answer("".join(text), waveform, sample_rate, finished, probabilities)
+    said = "".join(heard).strip()
+    return Answer("".join(text), waveform, sample_rate, finished, probabilities, said)

@@ -100,6 +100,8 @@ def _report(
     engine: Engine, asked: str, answer: Answer, wav: str | None, args: argparse.Namespace
 ) -> None:
     if not args.json:
+        if answer.heard:
+            print(f"you (heard): {answer.heard}", flush=True)
         print(f"{wav}: {answer.text}" if wav else answer.text, flush=True)
         return
     timings = answer.finished.timings
@@ -108,6 +110,7 @@ def _report(
             "text": answer.text,
             "wav": wav,
             "asked": asked,
+            "heard": answer.heard or None,
             "audio_s": rounded(timings.audio_s),
             "ttft_s": rounded(timings.first_text_s),
             "ttfa_s": rounded(timings.first_audio_s),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import TypeVar
 
@@ -15,12 +15,14 @@ from kimi_demo.checkpoint.loading import Checkpoint
 from kimi_demo.engine.base import Capabilities
 from kimi_demo.engine.hearing import RememberingListener
 from kimi_demo.engine.speech import SpeechWorker
+from kimi_demo.engine.writing import WrittenAnswer
 from kimi_demo.errors import EngineError, KimiError, PromptError
 from kimi_demo.events import (
     AudioDelta,
     Event,
     Finished,
     FinishReason,
+    HeardDelta,
     Started,
     Stepped,
     TextDelta,
@@ -31,7 +33,6 @@ from kimi_demo.messages import Request
 from kimi_demo.model.detokenizer.mel_stream import NoiseSource
 from kimi_demo.model.generation import GenerationRules, Step, Turn, generate, step_budget
 from kimi_demo.model.prompt import Heard, PromptBuilder, PromptRules, PromptStreams
-from kimi_demo.model.text_tokenizer import IncrementalDecoder
 from kimi_demo.model.weighing import weigh
 
 T = TypeVar("T")
@@ -164,7 +165,7 @@ class _Answer:
         self._started = time.perf_counter()
         self._vocabulary = checkpoint.vocabulary
         self._sample_rate = checkpoint.detokenizer.sample_rate_hz
-        self._decoder = IncrementalDecoder(checkpoint.text_tokenizer)
+        self._written = WrittenAnswer(checkpoint.text_tokenizer, checkpoint.vocabulary)
         speaks = request.output == "both" and not request.options
         self._speech = SpeechWorker(checkpoint.detokenizer, noise) if speaks else None
         self.prompt_tokens = 0
@@ -178,7 +179,7 @@ class _Answer:
         """Text of the step, and whatever sound became ready meanwhile."""
         if step.is_text:
             self._text_tokens += 1
-            yield from self._text(self._decoder.push(step.fed_text))
+            yield from self._text(self._written.push(step.fed_text))
         if step.is_speech and self._vocabulary.is_audio(step.fed_audio):
             self._codes.append(self._vocabulary.audio_code(step.fed_audio))
             if self._speech:
@@ -201,13 +202,13 @@ class _Answer:
     def take_choice(self, label: str, tokens: int) -> Iterator[Event]:
         """The chosen option, in whose place the model would write `tokens` ids."""
         self._text_tokens += tokens
-        yield from self._text(label)
+        yield from self._text([TextDelta(label)])
 
     def finish(self, reason: FinishReason) -> Iterator[Event]:
         """The rest of text and sound, then Finished."""
         if self._speech:
             self._speech.finish()
-        yield from self._text(self._decoder.flush())
+        yield from self._text(self._written.flush())
         yield from self._sound(wait=True)
         timings = Timings(
             self._first_text_s,
@@ -229,11 +230,11 @@ class _Answer:
         if self._speech:
             self._speech.close()
 
-    def _text(self, text: str) -> Iterator[Event]:
-        if text:
-            if self._first_text_s is None:
+    def _text(self, deltas: Iterable[HeardDelta | TextDelta]) -> Iterator[Event]:
+        for delta in deltas:
+            if isinstance(delta, TextDelta) and self._first_text_s is None:
                 self._first_text_s = self._elapsed_s()
-            yield TextDelta(text)
+            yield delta
 
     def _sound(self, wait: bool) -> Iterator[Event]:
         for piece in self._speech.pieces(wait) if self._speech else ():

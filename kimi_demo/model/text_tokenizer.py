@@ -73,14 +73,16 @@ class TextTokenizer:
         return self._pieces[token] if 0 <= token < len(self._pieces) else b""
 
 
-class _HasPieces(Protocol):
+class HasPieces(Protocol):
+    """Knows the bytes behind an id."""
+
     def piece(self, token: int) -> bytes: ...
 
 
 class IncrementalDecoder:
     """Decodes ids as they come; holds the bytes of an unfinished character back."""
 
-    def __init__(self, tokenizer: _HasPieces) -> None:
+    def __init__(self, tokenizer: HasPieces) -> None:
         self._tokenizer = tokenizer
         self._decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
 

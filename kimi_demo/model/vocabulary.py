@@ -29,6 +29,12 @@ CONTROL_TOKENS: Mapping[str, str] = {
     "speech_ctd": "<|im_kimia_speech_ctd_id|>",
 }
 
+# Only some checkpoints have these.
+ECHO_TOKENS: Mapping[str, str] = {
+    "echo_begin": "<|echo_begin|>",
+    "echo_end": "<|echo_end|>",
+}
+
 # Inherited from the text-only ancestor: named in the release and never written by its prompts.
 _UNUSED_TOKENS = {"<|im_user_msg_start|>": 3, "<|im_assistant_msg_start|>": 4, "[EOT]": 9}
 
@@ -67,6 +73,8 @@ class Vocabulary:
     text_blank: fills the stream that is silent. text_eos: ends the answer's text.
     speech_ct, speech_ctd: after a sound, ask for an answer in text, or in text and speech.
     pad: the last text id. token_offset: the id of audio code 0, and the number of text ids.
+    echo_begin, echo_end: in the text stream, enclose what the model writes down for itself of a
+    sound before it answers; None where it does not.
     """
 
     user_start: int
@@ -80,6 +88,8 @@ class Vocabulary:
     speech_ctd: int
     pad: int
     token_offset: int
+    echo_begin: int | None = None
+    echo_end: int | None = None
 
     @classmethod
     def from_names(cls, ids: Mapping[str, int], token_offset: int, pad: int) -> Vocabulary:
@@ -87,11 +97,13 @@ class Vocabulary:
 
         Raises: CheckpointError if a control token is missing or an id is no text id.
         """
-        missing = [name for name in CONTROL_TOKENS.values() if name not in ids]
+        echoes = any(name in ids for name in ECHO_TOKENS.values())
+        wanted = {**CONTROL_TOKENS, **ECHO_TOKENS} if echoes else CONTROL_TOKENS
+        missing = [name for name in wanted.values() if name not in ids]
         if missing:
             raise CheckpointError(f"the tokenizer lacks the special tokens {', '.join(missing)}")
-        control = {attribute: ids[name] for attribute, name in CONTROL_TOKENS.items()}
-        beyond = [name for name in CONTROL_TOKENS.values() if not 0 <= ids[name] < token_offset]
+        control = {attribute: ids[name] for attribute, name in wanted.items()}
+        beyond = [name for name in wanted.values() if not 0 <= ids[name] < token_offset]
         if beyond or not 0 <= pad < token_offset:
             culprits = ", ".join(beyond) or "pad"
             raise CheckpointError(f"not below the first audio code, {token_offset}: {culprits}")

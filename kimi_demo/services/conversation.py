@@ -16,7 +16,7 @@ import numpy as np
 
 from kimi_demo.audio import OUTPUT_SAMPLE_RATE, Audio
 from kimi_demo.engine.base import Capabilities
-from kimi_demo.events import AudioDelta, Event, Finished, TextDelta
+from kimi_demo.events import AudioDelta, Event, Finished, HeardDelta, TextDelta
 from kimi_demo.messages import (
     AudioPart,
     Message,
@@ -43,6 +43,7 @@ class Turn:
     waveform: (T,) float32 of the spoken answer, empty if nothing was spoken; sample_rate in Hz.
     finished: None if the answer was broken off.
     answer_id: what stands for the codes at the server that spoke, if they stayed there.
+    heard_text: what the model heard the user say, if it tells.
     """
 
     asked: str | Audio
@@ -53,6 +54,7 @@ class Turn:
     seed: int = 0
     finished: Finished | None = None
     answer_id: str = ""
+    heard_text: str = ""
 
     @classmethod
     def answered(cls, asked: str | Audio, seed: int, events: Iterable[Event]) -> Turn:
@@ -69,6 +71,7 @@ class Turn:
             seed,
             finished,
             finished.audio_id if finished else "",
+            "".join(event.text for event in seen if isinstance(event, HeardDelta)).strip(),
         )
 
     @property
@@ -192,7 +195,8 @@ def _exported(number: int, turn: Turn) -> Iterator[tuple[str, Audio | None, dict
     """File name, sound and facts of both messages."""
     typed = turn.asked if isinstance(turn.asked, str) else None
     heard = turn.asked if isinstance(turn.asked, Audio) else None
-    yield f"{number:02d}-user.wav", heard, {"role": "user", "text": typed}
+    asked = {"role": "user", "text": typed}
+    yield f"{number:02d}-user.wav", heard, asked | _as_heard(turn)
     answer: dict[str, object] = {
         "role": "assistant",
         "text": turn.answer_text,
@@ -201,6 +205,10 @@ def _exported(number: int, turn: Turn) -> Iterator[tuple[str, Audio | None, dict
         "reason": turn.finished.reason if turn.finished else "interrupted",
     }
     yield f"{number:02d}-assistant.wav", turn.spoken, answer
+
+
+def _as_heard(turn: Turn) -> dict[str, object]:
+    return {"heard": turn.heard_text} if turn.heard_text else {}
 
 
 def _add(archive: zipfile.ZipFile, name: str, content: bytes) -> None:

@@ -1,15 +1,28 @@
 """The engine on the embedded checkpoint: what streams, what repeats, what closing leaves."""
 
+import dataclasses
 import threading
 
 import numpy as np
 import pytest
 
 from kimi_demo.audio import OUTPUT_SAMPLE_RATE, Audio
+from kimi_demo.checkpoint import loading, source
+from kimi_demo.checkpoint.placement import Placement
 from kimi_demo.engine.factory import create_engine
+from kimi_demo.engine.local import LocalEngine
 from kimi_demo.errors import AudioError, CheckpointError, EngineError, InputError, PromptError
-from kimi_demo.events import AudioDelta, Finished, Started, TextDelta, collect
+from kimi_demo.events import (
+    AudioDelta,
+    Finished,
+    HeardDelta,
+    Started,
+    Stepped,
+    TextDelta,
+    collect,
+)
 from kimi_demo.messages import Message, Request, SpokenPart, TextPart
+from kimi_demo.model.generation import Step
 from kimi_demo.options import ModelOptions
 
 SENTENCE = "What is the weather in Paris today?"
@@ -59,6 +72,33 @@ def test_it_writes_down_what_it_hears(engine, tasks, spoken):
     assert any(isinstance(event, TextDelta) for event in events)
     assert not any(isinstance(event, AudioDelta) for event in events)
     assert len(collect(events).text.split()) >= 3
+
+
+def test_what_it_writes_for_itself_is_told_apart_and_counted(monkeypatch):
+    """The steps are scripted; a checkpoint with the marks would make them."""
+    checkpoint = loading.load(source.find("nano"), Placement.on("cpu"))
+    blank = checkpoint.vocabulary.text_blank
+    ids = dataclasses.replace(checkpoint.vocabulary, echo_begin=1, echo_end=2)
+    encode = checkpoint.text_tokenizer.encode
+    echo, answer = encode("what time is it?"), encode("it is five.")
+
+    def steps(model, prompt, turn, cache):
+        for token in [1, *echo, 2, *answer]:
+            yield Step(token, blank, token, blank, is_text=True, is_speech=False)
+        turn.finish_reason = "stop"
+
+    monkeypatch.setattr("kimi_demo.engine.local.generate", steps)
+    echoing = LocalEngine(dataclasses.replace(checkpoint, vocabulary=ids))
+    events = list(echoing.stream(echoing.capabilities.tasks.chat("hello")))
+    told = collect(events)
+    assert (told.heard, told.text) == ("what time is it?", "it is five.")
+    assert told.finished.text_tokens == len(echo) + len(answer) + 2
+    heard = [n for n, event in enumerate(events) if isinstance(event, HeardDelta)]
+    first_text = next(n for n, event in enumerate(events) if isinstance(event, TextDelta))
+    assert max(heard) < first_text
+    steps_before = sum(isinstance(event, Stepped) for event in events[:first_text])
+    assert steps_before >= len(echo) + 2
+    assert told.finished.timings.first_text_s is not None
 
 
 def test_a_closed_stream_frees_its_slot_and_its_thread(engine, tasks):

@@ -9,7 +9,7 @@ import soundfile
 from kimi_demo.__main__ import main
 from kimi_demo.engine.base import Capabilities
 from kimi_demo.engine.scripted import ScriptedEngine
-from kimi_demo.events import AudioDelta, Finished, Started, TextDelta, Timings
+from kimi_demo.events import AudioDelta, Finished, HeardDelta, Started, TextDelta, Timings
 from kimi_demo.messages import AudioPart, SpokenPart, TextPart
 from kimi_demo.tasks import TaskTable
 
@@ -25,7 +25,9 @@ def answer_by_number(request):
     sound = [AudioDelta(SOUND, RATE)] if spoken else []
     codes = (number, 7) if spoken else ()
     done = Finished("stop", 9, 2, len(codes), timings, codes)
-    return [Started(9), TextDelta(f"answer {number}"), *sound, done]
+    asked = request.messages[-1].parts[0]
+    echo = [HeardDelta("what time "), HeardDelta("is it?")] if isinstance(asked, AudioPart) else []
+    return [Started(9), *echo, TextDelta(f"answer {number}"), *sound, done]
 
 
 @pytest.fixture
@@ -53,6 +55,7 @@ def test_turns_are_answered_in_their_order_with_what_came_before(
     results = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert [r["text"] for r in results] == ["answer 1", "answer 2", "answer 3"]
     assert [r["asked"] for r in results] == turns
+    assert [r["heard"] for r in results] == [None, "what time is it?", None]
     assert [r["wav"] for r in results] == [str(out / f"{n}.wav") for n in (1, 2, 3)]
     assert (results[0]["ttfa_s"], results[0]["rtf"], results[0]["seed"]) == (0.25, 0.4, 3)
     for result in results:
@@ -70,6 +73,11 @@ def test_answers_in_writing_make_no_files(engine, tmp_path, capsys):
     assert main(["chat", "hello", "-o", str(out), "--text-only"]) == 0
     assert capsys.readouterr().out == "answer 1\n"
     assert list(out.iterdir()) == []
+
+
+def test_a_spoken_question_is_printed_as_it_was_heard(engine, question, tmp_path, capsys):
+    assert main(["chat", question, "-o", str(tmp_path / "answers"), "--text-only"]) == 0
+    assert capsys.readouterr().out == "you (heard): what time is it?\nanswer 1\n"
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ import soundfile
 from kimi_demo.audio import Audio
 from kimi_demo.engine.base import Capabilities
 from kimi_demo.errors import AudioError, InputError
-from kimi_demo.events import AudioDelta, Finished, Started, TextDelta, Timings
+from kimi_demo.events import AudioDelta, Finished, HeardDelta, Started, TextDelta, Timings
 from kimi_demo.messages import AudioPart, SpokenPart, TextPart
 from kimi_demo.services.conversation import (
     KEPT_TURNS,
@@ -60,6 +60,26 @@ def test_a_turn_is_the_fold_of_its_events():
     assert (broken_off.answer_text, broken_off.answer_codes) == ("he", ())
     assert broken_off.finished is None
     np.testing.assert_array_equal(broken_off.waveform, pieces[0])
+
+
+def test_what_the_model_heard_is_kept_beside_the_answer_and_not_told_again():
+    sound = heard(1.0)
+    events = [HeardDelta(" what time "), HeardDelta("is it?"), TextDelta("five."), DONE]
+    turn = Turn.answered(sound, 0, events)
+    assert (turn.heard_text, turn.answer_text) == ("what time is it?", "five.")
+    asked, answered = turn.messages(TASKS)
+    assert (asked.parts, answered.parts) == ((AudioPart(sound),), (SpokenPart(CODES, "five."),))
+    archive = zipfile.ZipFile(
+        io.BytesIO(export(talked(turn), Capabilities("n", "", "cpu", 1, RATE)))
+    )
+    question, _ = json.loads(archive.read("conversation.json"))["messages"]
+    assert question == {
+        "role": "user",
+        "text": None,
+        "heard": "what time is it?",
+        "wav": "01-user.wav",
+    }
+    assert Turn.answered(sound, 0, events[:2]).is_unanswered
 
 
 def test_history_keeps_the_tokens_of_what_was_spoken():
