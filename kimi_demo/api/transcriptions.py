@@ -73,8 +73,10 @@ async def create_transcription(
     """
     service.check_model(form.model)
     form.check()
-    language = _language(form.language, service.engine.capabilities)
-    hints = {**form.hints(), "language": form.language and not language}
+    capabilities = service.engine.capabilities
+    language = _language(form.language, capabilities)
+    unheeded = language and language not in capabilities.tasks.transcription_prompts
+    hints = {**form.hints(), "language": unheeded}
     return await _answer(request, caller, _Job(service, form, language, hints))
 
 
@@ -142,20 +144,18 @@ class _Begun:
 
 
 def _language(given: str | None, capabilities: Capabilities) -> str:
-    """The code to tell the model beforehand; "" if it is to find out, as those checkpoints always
-    do that cannot be told.
+    """The code of the language that was named; "" if it is to be found out.
 
-    Raises: InputError for a language that it does not know.
+    Raises: InputError for a language that the model does not know.
     """
-    told = heard_languages(capabilities.tasks)
-    possible = told or capabilities.languages
+    possible = heard_languages(capabilities)
     if given and given not in possible:
         raise InputError(
             f"there is no language {given[:64]!r} here: leave it out, or choose one of "
             f"{', '.join(possible)}",
             param="language",
         )
-    return given if given and told else ""
+    return given or ""
 
 
 async def _answer(request: Request, caller: Caller, job: _Job) -> Response:
@@ -232,13 +232,17 @@ def _verbose(
     ]
     return VerboseTranscription(
         task="translate" if job.translated else "transcribe",
-        language=_LANGUAGES.get(transcript.language, transcript.language),
+        language="english" if job.translated else _named(transcript.language),
         duration=round(duration_s, 3),
         text=transcript.text,
         segments=segments,
         usage=DurationUsage(seconds=round(duration_s, 3)),
         finish_reason=finished.reason,
     )
+
+
+def _named(language: str) -> str:
+    return _LANGUAGES.get(language, language)
 
 
 def _compression(text: str) -> float:

@@ -82,8 +82,8 @@ class TranscriptionForm(SoundForm):
 
     language: str | None = Field(
         None,
-        description="What is spoken: en, zh; else it is detected. A checkpoint that always detects "
-        "it ignores this, and says so in the header `x-ignored`.",
+        description="What is spoken: en, zh; else it is detected. A checkpoint that knows the "
+        "language and always detects it ignores this, and says so in the header `x-ignored`.",
     )
     timestamp_granularities: list[Literal["segment", "word"]] = Field(
         default_factory=list,

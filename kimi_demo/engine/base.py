@@ -16,7 +16,7 @@ class Capabilities:
     """What an engine runs and can do, for status lines and limits.
 
     label: one honest sentence about the checkpoint, shown wherever it speaks.
-    languages: of speech output, as codes.
+    languages: that it speaks and understands, as codes.
     card: Markdown on what it can do, how well, and how it was made; empty if it brings none.
     slots: requests that it serves at once.
     """

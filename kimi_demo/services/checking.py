@@ -91,7 +91,7 @@ def _tried(engine: Engine, request: Request, text: str) -> _Try:
 
 def _heard(engine: Engine, sound: Audio, text: str) -> tuple[str, float]:
     """What the model makes of its sound, and the seconds that took; silence says nothing."""
-    known = heard_languages(engine.capabilities.tasks)
+    known = heard_languages(engine.capabilities)
     language = language_of(text)
     try:
         events = transcribe(engine, sound, language if language in known else "")

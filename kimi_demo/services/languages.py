@@ -6,6 +6,7 @@ import unicodedata
 from collections.abc import Collection, Iterable
 
 from kimi_demo.errors import InputError
+from kimi_demo.text import language_of
 
 DETECT = "detect"
 NAMES = {"en": "English", "zh": "Mandarin"}
@@ -24,6 +25,18 @@ def chosen_language(language: str, possible: Collection[str]) -> str:
             f"there is no language {language!r} here: choose one of {choices}", param="language"
         )
     return language
+
+
+def spoken_language(text: str, hint: str = "") -> str:
+    """The language of a transcript. The hint, unless no letter of the text is written in it: then
+    it was wrong, and the script tells.
+    """
+    if hint and hint not in NAMES:
+        return hint  # the script cannot tell it from others
+    letters = [character for character in text if character.isalpha()]
+    if hint and (not letters or any(language_of(letter) == hint for letter in letters)):
+        return hint
+    return language_of(text)
 
 
 def named(codes: Iterable[str]) -> str:

@@ -8,15 +8,15 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 from kimi_demo.audio import MAX_FILE_S, Audio, check_heard, check_length
-from kimi_demo.engine.base import Engine
+from kimi_demo.engine.base import Capabilities, Engine
 from kimi_demo.errors import AudioError, InputError
 from kimi_demo.events import Event, Finished, StartedOver, TextDelta
 from kimi_demo.messages import Request, Sampling
 from kimi_demo.services import retrying
-from kimi_demo.services.languages import chosen_language, flowing, joint
+from kimi_demo.services.languages import chosen_language, flowing, joint, spoken_language
 from kimi_demo.services.relay import Totals, relayed
 from kimi_demo.services.segments import Span, speech_spans
-from kimi_demo.tasks import ANY_LANGUAGE, TaskTable
+from kimi_demo.tasks import ANY_LANGUAGE
 from kimi_demo.text import language_of
 
 
@@ -41,7 +41,7 @@ class Segment:
 
 @dataclass(frozen=True)
 class Transcript:
-    """All that was said, in order. language: as chosen, else as the words look.
+    """All that was said, in order. language: see `spoken_language`.
 
     heard_s: sound that the model listened to, counted as often as it did.
     """
@@ -76,11 +76,12 @@ class TranscriptDraft:
             case StartedOver():
                 self._segments[-1] = replace(self._segments[-1], text="")
 
-    def transcript(self, language: str = "") -> Transcript:
-        """What has been written so far; pieces without a word are left out."""
+    def transcript(self, hint: str = "") -> Transcript:
+        """What has been written so far; pieces without a word are left out. hint: the language that
+        was chosen beforehand, if any."""
         trimmed = (replace(segment, text=segment.text.strip()) for segment in self._segments)
         segments = tuple(segment for segment in trimmed if segment.text)
-        return Transcript(segments, language or language_of(flowing(s.text for s in segments)))
+        return Transcript(segments, spoken_language(flowing(s.text for s in segments), hint))
 
 
 class FlowingWords:
@@ -118,9 +119,12 @@ class FlowingWords:
         return words
 
 
-def heard_languages(tasks: TaskTable) -> tuple[str, ...]:
-    """The languages of which a checkpoint can be told beforehand."""
-    return tuple(sorted(code for code in tasks.transcription_prompts if code != ANY_LANGUAGE))
+def heard_languages(capabilities: Capabilities) -> tuple[str, ...]:
+    """The languages that may be named beforehand: those which the checkpoint knows. One for which
+    it has no words of its own is a hint that changes nothing.
+    """
+    known = {*capabilities.languages, *capabilities.tasks.transcription_prompts}
+    return tuple(sorted(known - {ANY_LANGUAGE}))
 
 
 def transcribe(
@@ -149,7 +153,7 @@ def transcribe(
     and at the end if it should be translated and the checkpoint has not learned how.
     """
     tasks = engine.capabilities.tasks
-    chosen = chosen_language(language, heard_languages(tasks))
+    chosen = chosen_language(language, heard_languages(engine.capabilities))
     (check_length if may_be_empty else check_heard)(audio, MAX_FILE_S)
     pieces = _pieces(audio, min(tasks.max_segment_s, tasks.max_audio_s))
     if not pieces and not may_be_empty:

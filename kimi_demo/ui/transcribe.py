@@ -36,7 +36,7 @@ class TranscribeTab(TaskTab):
     def _build_inputs(self) -> None:
         self.audio = sound_input(f"{NAME}-audio")
         self.language = gr.Radio(
-            language_choices(heard_languages(self._engine.capabilities.tasks)),
+            language_choices(heard_languages(self._engine.capabilities)),
             value=DETECT,
             label=tr("language"),
             elem_id=f"{NAME}-language",

@@ -65,8 +65,8 @@ class VerboseTranscription(BaseModel):
 
     task: Literal["transcribe", "translate"]
     language: str = Field(
-        description="As asked for, else as the words look: english, chinese; of a translation "
-        "always english."
+        description="english, chinese: as asked for, unless the words look otherwise; of a "
+        "translation always english."
     )
     duration: float = Field(description="Of the sound, in seconds.")
     text: str

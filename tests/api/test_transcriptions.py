@@ -419,7 +419,7 @@ def test_cues_are_numbered_and_timed(serve_api, spoken):
 
 
 def test_what_is_asked_for_reaches_the_model(serve_api, spoken):
-    engine = scripted("guten ", "tag")
+    engine = scripted("你好，", "再见")
     with serve_api(engine) as site, site.client() as client:
         verbose = client.audio.transcriptions.create(
             model="m",
@@ -435,6 +435,32 @@ def test_what_is_asked_for_reaches_the_model(serve_api, spoken):
     assert (text.temperature, text.top_k, text.repetition_penalty) == (0.5, 3, 1.5)
     assert (request.seed, request.language, verbose.language) == (7, "zh", "chinese")
     assert [segment.temperature for segment in verbose.segments] == [0.5]
+
+
+@pytest.mark.parametrize(
+    ("prompts", "prompt", "ignored"),
+    [
+        ({"": "write:", "en": "write english:"}, "write english:", None),
+        ({"": "write:"}, "write:", "language"),
+    ],
+)
+def test_a_language_that_the_model_knows_may_be_named(serve_api, spoken, prompts, prompt, ignored):
+    engine = scripted("good ", "day", transcription_prompts=prompts)
+    with serve_api(engine) as site, site.client() as client:
+        raw = client.audio.transcriptions.with_raw_response.create(
+            model="m", file=wav(spoken), language="en", response_format="verbose_json"
+        )
+    assert engine.requests[0].messages[0].parts[0].text == prompt
+    assert raw.headers.get("x-ignored") == ignored
+    assert raw.parse().language == "english"
+
+
+def test_a_hint_that_was_wrong_is_not_told_as_what_was_heard(serve_api, spoken):
+    with serve_api(scripted("good ", "day")) as site, site.client() as client:
+        verbose = client.audio.transcriptions.create(
+            model="m", file=wav(spoken), language="zh", response_format="verbose_json"
+        )
+    assert (verbose.text, verbose.language) == ("good day", "english")
 
 
 def run_on(request):

@@ -161,6 +161,24 @@ def test_transcribe_prints_the_text(engine, recording, capsys):
     assert heard.audio.duration_s == pytest.approx(2.0)
 
 
+def test_transcribe_takes_the_hint_where_the_model_knows_the_language(engine, recording, capsys):
+    tasks = TaskTable(transcription_prompts={"": "transcribe:", "en": "transcribe english:"})
+    engine._capabilities = Capabilities("nano", "", "cpu", 0, RATE, ("en", "zh"), tasks)
+    for language in ("en", "zh"):
+        assert main(["transcribe", str(recording), "--language", language, "--json"]) == 0
+    asked = [request.messages[0].parts[0].text for request in engine.requests]
+    assert asked == ["transcribe english:", "transcribe:"]
+    assert [result["language"] for result in json_lines(capsys)] == ["en", "zh"]
+
+
+def test_transcribe_names_the_languages_that_the_model_knows(engine, recording, capsys):
+    tasks = TaskTable(transcription_prompts={"": "transcribe:"})
+    engine._capabilities = Capabilities("m", "", "cpu", 0, RATE, ("en",), tasks)
+    assert main(["transcribe", str(recording), "--language", "zh"]) == 2
+    assert "'zh' here: choose one of detect, en" in capsys.readouterr().err
+    assert engine.requests == []
+
+
 def test_transcribe_prints_one_json_object_a_file(engine, recording, capsys):
     assert main(["transcribe", str(recording), str(recording), "--json"]) == 0
     results = json_lines(capsys)

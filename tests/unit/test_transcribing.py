@@ -11,6 +11,7 @@ from kimi_demo.engine.scripted import ScriptedEngine
 from kimi_demo.errors import AudioError, InputError
 from kimi_demo.events import Finished, Started, StartedOver, TextDelta, Timings
 from kimi_demo.messages import Sampling, StreamSampling
+from kimi_demo.services.languages import spoken_language
 from kimi_demo.services.segments import PADDING_S, speech_spans, without_silence
 from kimi_demo.services.transcribing import (
     FlowingWords,
@@ -18,6 +19,7 @@ from kimi_demo.services.transcribing import (
     SegmentStarted,
     Transcript,
     TranscriptDraft,
+    heard_languages,
     transcribe,
     transcript_of,
 )
@@ -184,6 +186,52 @@ def test_without_a_word_there_is_no_transcript():
 def test_an_unknown_language_is_refused_with_the_possible_ones():
     with pytest.raises(InputError, match="'fr' here: choose one of detect, en, zh"):
         transcribe(engine("never"), sound(*TWO_PIECES), "fr")
+
+
+OWN_PROMPTS = {"": "transcribe:", "en": "transcribe english:", "zh": "transcribe mandarin:"}
+
+
+@pytest.mark.parametrize(("language", "prompt"), OWN_PROMPTS.items())
+def test_a_hint_changes_the_words_of_the_prompt(language, prompt):
+    scripted = engine("你好 hello", "再见 bye", transcription_prompts=OWN_PROMPTS)
+    transcript, _ = transcript_of(transcribe(scripted, sound(*TWO_PIECES), language))
+    assert prompts(scripted) == [prompt] * 2
+    assert [request.language for request in scripted.requests] == [language] * 2
+    assert transcript.language == (language or "zh")
+
+
+def test_a_language_that_is_known_but_has_no_words_of_its_own_may_be_named():
+    scripted = engine("good morning", "bye", transcription_prompts={"": "transcribe:"})
+    assert heard_languages(scripted.capabilities) == ("en",)
+    transcript, _ = transcript_of(transcribe(scripted, sound(*TWO_PIECES), "en"))
+    assert prompts(scripted) == ["transcribe:"] * 2
+    assert transcript.language == "en"
+    with pytest.raises(InputError, match="'zh' here: choose one of detect, en"):
+        transcribe(scripted, sound(*TWO_PIECES), "zh")
+
+
+@pytest.mark.parametrize(
+    ("text", "hint", "language"),
+    [
+        ("good morning", "", "en"),
+        ("你好", "", "zh"),
+        ("ni hao 你好 hello", "zh", "zh"),  # there is something of it: the caller knows better
+        ("我说 hello", "en", "en"),
+        ("good morning", "zh", "en"),  # nothing of it: the hint was wrong
+        ("早上好。", "en", "zh"),
+        ("12, 30!", "zh", "zh"),
+        ("", "zh", "zh"),
+        ("", "", "en"),
+        ("bonjour", "fr", "fr"),
+    ],
+)
+def test_the_language_is_the_hint_unless_the_script_denies_it(text, hint, language):
+    assert spoken_language(text, hint) == language
+
+
+def test_a_wrong_hint_is_not_reported_as_what_was_heard():
+    transcript, _ = transcript_of(transcribe(engine("good", "bye"), sound(*TWO_PIECES), "zh"))
+    assert (transcript.text, transcript.language) == ("good bye", "en")
 
 
 def test_a_transcript_without_segments_has_no_text():
