@@ -1,0 +1,80 @@
+"""A conversation with the model itself: how much of it is told again, and answers in writing."""
+
+import dataclasses
+
+import pytest
+
+from kimi_demo.audio import Audio
+from kimi_demo.checkpoint import loading, source
+from kimi_demo.checkpoint.placement import Placement
+from kimi_demo.engine.local import LocalEngine
+from kimi_demo.events import AudioDelta, collect
+from kimi_demo.messages import CODES_PER_S
+from kimi_demo.model.config import LanguageModelConfig
+from kimi_demo.model.generation import GenerationRules, step_budget
+from kimi_demo.services.conversation import Conversation, Turn
+from kimi_demo.tasks import Memory
+from tests.voice import voice
+
+RATE = 16_000
+MARKS = 5  # around a spoken question: role, begin and end of the sound, wish, end
+ANSWER_MARKS = 2 + 6  # role and end, and the audio delay
+
+
+@pytest.fixture(scope="module")
+def engine():
+    """Nano, as a checkpoint that remembers four turns and answers in writing, too."""
+    checkpoint = loading.load(source.find("nano"), Placement.on("cpu"))
+    tasks = dataclasses.replace(
+        checkpoint.tasks, memory=Memory(4, 60.0), reply_outputs=("both", "text")
+    )
+    built = LocalEngine(dataclasses.replace(checkpoint, tasks=tasks))
+    yield built
+    built.close()
+
+
+def talked(turns, seconds):
+    """Spoken turns; question and answer each last so long."""
+    codes = (7,) * round(seconds * CODES_PER_S)
+    spoken = [Turn(Audio(voice(seconds), RATE), "yes", codes) for _ in range(turns)]
+    return Conversation(tuple(spoken))
+
+
+def prompt_tokens(engine, conversation, seconds, monkeypatch):
+    """Of the next spoken question; nothing is generated."""
+
+    def nothing(model, prompt, turn, cache):
+        turn.finish_reason = "stop"
+        return iter(())
+
+    monkeypatch.setattr("kimi_demo.engine.local.generate", nothing)
+    asked = Audio(voice(seconds), RATE)
+    request = conversation.request(engine.capabilities.tasks, asked)
+    return len(request.messages), collect(engine.stream(request)).finished.prompt_tokens
+
+
+@pytest.mark.parametrize(("turns", "told"), [(0, 0), (1, 1), (4, 4), (6, 4)])
+def test_four_turns_are_told_again(engine, turns, told, monkeypatch):
+    messages, tokens = prompt_tokens(engine, talked(turns, 2.0), 2.0, monkeypatch)
+    assert messages == 2 * told + 1
+    heard = round(2.0 * CODES_PER_S) * (2 * told + 1)
+    assert tokens == heard + (told + 1) * MARKS + told * ANSWER_MARKS + 1  # the answer's role
+
+
+def test_a_memory_that_is_full_leaves_room_to_answer(engine, monkeypatch):
+    """60 s of history and question; the rest of the positions is the answer's."""
+    messages, tokens = prompt_tokens(engine, talked(6, 6.6), 6.6, monkeypatch)
+    assert messages == 9
+    config = LanguageModelConfig.from_json(source.find("nano").root / "config.json")
+    room = step_budget(tokens, "both", None, GenerationRules(), config.max_positions)
+    assert room / CODES_PER_S > 50
+
+
+def test_an_answer_in_writing_has_no_sound(engine):
+    tasks = engine.capabilities.tasks
+    request = talked(4, 1.0).request(tasks, "what does a dog say?", output="text")
+    events = list(engine.stream(request))
+    assert not any(isinstance(event, AudioDelta) for event in events)
+    answer = collect(events)
+    assert answer.finished.text_tokens > 0
+    assert (answer.finished.audio_tokens, answer.waveform.size) == (0, 0)
