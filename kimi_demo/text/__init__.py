@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from kimi_demo.text.english import spoken_english
 from kimi_demo.text.mixed import language_of, spoken
 
-__all__ = ["NORMALIZERS", "language_of", "spoken", "spoken_english", "unchanged"]
+__all__ = ["NORMALIZERS", "language_of", "spoken", "unchanged"]
 
 
 def unchanged(text: str) -> str:
@@ -15,8 +14,4 @@ def unchanged(text: str) -> str:
     return text
 
 
-NORMALIZERS: dict[str, Callable[[str], str]] = {
-    "none": unchanged,
-    "spoken-english": spoken_english,
-    "spoken": spoken,
-}
+NORMALIZERS: dict[str, Callable[[str], str]] = {"none": unchanged, "spoken": spoken}

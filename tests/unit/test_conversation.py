@@ -102,10 +102,10 @@ def test_history_keeps_the_tokens_of_what_was_spoken():
 
 
 def test_old_questions_are_read_like_new_ones():
-    tasks = TaskTable(text_normalizer="spoken-english")
+    tasks = TaskTable(text_normalizer="spoken")
     request = talked(Turn("2 + 3?", "five")).request(tasks, "7:30", 0, "both")
-    assert request.messages[0].parts == (TextPart("two plus three?"),)
-    assert request.messages[2].parts == (TextPart("seven thirty"),)
+    assert request.messages[0].parts == (TextPart("Two plus three?"),)
+    assert request.messages[2].parts == (TextPart("Seven thirty"),)
 
 
 def test_changes_make_new_values():

@@ -61,11 +61,11 @@ def test_text_without_anything_to_say_is_refused(text):
         TaskTable().speech(text)
 
 
-def test_a_table_that_spells_english_refuses_what_it_cannot_spell():
-    table = TaskTable(text_normalizer="spoken-english")
-    assert table.speech("20%").messages[0].parts[0].text.endswith("twenty percent")
-    with pytest.raises(InputError, match="can be spoken"):
-        table.speech("你好。")
+def test_a_table_that_spells_words_refuses_what_it_cannot_spell():
+    table = TaskTable(text_normalizer="spoken")
+    assert table.speech("20%").messages[0].parts[0].text.endswith("Twenty percent")
+    with pytest.raises(InputError, match="Cyrillic"):
+        table.speech("Привет")
 
 
 def test_too_long_a_text_is_refused_with_both_lengths():
