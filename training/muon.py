@@ -69,7 +69,8 @@ class Muon(torch.optim.Optimizer):
 
     @staticmethod
     def _whiten(updates: Tensor, group: dict) -> Tensor:
-        precision = torch.bfloat16 if updates.is_cuda else torch.float32
+        native = updates.is_cuda or torch.cpu._is_amx_tile_supported()
+        precision = torch.bfloat16 if native else torch.float32
         return orthogonalise(updates.to(precision), group["iterations"]).to(updates.dtype)
 
     @staticmethod

@@ -6,7 +6,7 @@ import argparse
 import dataclasses
 import json
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 
 import torch
@@ -23,30 +23,23 @@ from kimi_demo.checkpoint.layout import (
 from kimi_demo.checkpoint.loading import POSITIONS
 from kimi_demo.model.detokenizer.loading import FLOW_PREFIX, VOCODER_PREFIX
 from kimi_demo.model.text_tokenizer import TextTokenizer
-from training import shapes
-from training.train_acoustic import trained_acoustic_encoder
-from training.train_flow import flow_config_of, trained_flow
-from training.train_language_model import LanguageModelTraining
-from training.train_speech_tokenizer import trained_speech_tokenizer
-from training.train_vocoder import trained_vocoder
-from training.training import load_averaged
+from kimi_demo.tasks import TaskTable
+from training import ears, sizes
+from training.checkpoint import ABOUT, task_table
+from training.flow import flow_config_of, trained_flow
+from training.language_model import LanguageModelTraining
+from training.loop import load_averaged
+from training.speech_tokenizer import trained_speech_tokenizer
+from training.vocoder import trained_vocoder
 
 MAX_SHARD_BYTES = 9_500_000
-ABOUT = {
-    "name": "nano",
-    "label": (
-        "nano: a tiny Kimi-Audio trained from scratch on synthetic speech and sounds. It knows a "
-        "small everyday world in English and Mandarin and errs often; the released 7B model is far "
-        "better."
-    ),
-    "languages": ["en", "zh"],
-}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", type=Path, required=True, help="folder of the checkpoint")
     parser.add_argument("--text-tokenizer", type=Path, help="folder; by default that of --out")
-    for part in ("speech-tokenizer", "acoustic", "language-model", "flow", "vocoder"):
+    parser.add_argument("--whisper", help="faster-whisper folder, size or hub id: the encoder")
+    for part in ("speech-tokenizer", "language-model", "flow", "vocoder"):
         parser.add_argument(f"--{part}", type=Path, help="run folder; without it, the part stays")
 
 
@@ -57,11 +50,11 @@ def run(args: argparse.Namespace) -> None:
         pack_text_tokenizer(args.text_tokenizer, args.out)
     pack_descriptions(args.out)
     if args.language_model:
-        tokenizer = TextTokenizer.load(args.out)
-        pack_language_model(args.language_model, args.out, tokenizer.special_ids)
+        pack_language_model(args.language_model, args.out)
+    if args.whisper:
+        pack_acoustic_encoder(args.whisper, args.out / ACOUSTIC_FOLDER)
     parts = (
         (args.speech_tokenizer, pack_speech_tokenizer, SPEECH_TOKENIZER_FOLDER),
-        (args.acoustic, pack_acoustic_encoder, ACOUSTIC_FOLDER),
         (args.flow, pack_flow, FLOW_FOLDER),
         (args.vocoder, pack_vocoder, VOCODER_FOLDER),
     )
@@ -78,50 +71,44 @@ def pack_text_tokenizer(tokenizer: Path, out: Path) -> None:
 
 def pack_descriptions(out: Path) -> None:
     """Prompts and the honest label."""
-    defaults = dataclasses.asdict(type(shapes.task_table())())
-    tasks = dataclasses.asdict(shapes.task_table())
+    defaults, tasks = TaskTable().values(), task_table().values()
     changed = {name: value for name, value in tasks.items() if value != defaults[name]}
     _write_json(out / "tasks.json", changed)
     _write_json(out / "checkpoint.json", ABOUT)
 
 
-def pack_language_model(run_dir: Path, out: Path, special_ids: Mapping[str, int]) -> None:
+def pack_language_model(run_dir: Path, out: Path) -> None:
     """config.json, shards and their index."""
-    module = load_averaged(LanguageModelTraining(special_ids), run_dir)
+    module = load_averaged(LanguageModelTraining(TextTokenizer.load(out)), run_dir)
     _write_json(out / "config.json", module.model.config.to_json())
     tensors = module.model.state_dict()
-    groups = list(_shards(tensors))
-    weight_map: dict[str, str] = {}
-    for number, names in enumerate(groups, 1):
-        file = f"model-{number}-of-{len(groups)}.safetensors"
-        _save({name: tensors[name] for name in names}, out / file)
-        weight_map |= dict.fromkeys(names, file)
+    weight_map = _save_in_shards(tensors, out)
     size = sum(2 * tensor.numel() for tensor in tensors.values())
     index = {"metadata": {"total_size": size}, "weight_map": weight_map}
     _write_json(out / "model.safetensors.index.json", index)
 
 
 def pack_speech_tokenizer(run_dir: Path, out: Path) -> None:
-    """The half of the encoder before the codebook, and the codebook."""
-    _save(_learned(trained_speech_tokenizer(run_dir)), out / "model.safetensors")
-    shapes.speech_tokenizer_config().save_pretrained(out)
-    shapes.feature_extractor().save_pretrained(out)
+    """The part of the encoder before the codebook, and the codebook."""
+    _save_in_shards(_learned(trained_speech_tokenizer(run_dir)), out)
+    sizes.speech_tokenizer_config().save_pretrained(out)
+    ears.feature_extractor().save_pretrained(out)
 
 
-def pack_acoustic_encoder(run_dir: Path, out: Path) -> None:
-    """Whisper's encoder under its published prefix."""
-    state = _learned(trained_acoustic_encoder(run_dir))
-    _save({f"model.encoder.{k}": v for k, v in state.items()}, out / "model.safetensors")
-    shapes.acoustic_encoder_config().save_pretrained(out)
-    shapes.feature_extractor().save_pretrained(out)
+def pack_acoustic_encoder(whisper: str, out: Path) -> None:
+    """Whisper base's encoder under its published prefix."""
+    state = _learned(ears.load_encoder(ears.find_whisper(whisper)))
+    _save_in_shards({f"model.encoder.{k}": v for k, v in state.items()}, out)
+    ears.config(pad_seconds=sizes.PAD_SECONDS).save_pretrained(out)
+    ears.feature_extractor().save_pretrained(out)
 
 
 def pack_flow(run_dir: Path, out: Path) -> None:
     """The flow-matching transformer and how it streams."""
     flow = trained_flow(run_dir)
     state = flow.state_dict()
-    _save({FLOW_PREFIX + k: v for k, v in state.items()}, out / "model.safetensors")
-    content = {**flow_config_of(run_dir).to_yaml(), "streaming": shapes.STREAMING}
+    _save_in_shards({FLOW_PREFIX + k: v for k, v in state.items()}, out)
+    content = {**flow_config_of(run_dir).to_yaml(), "streaming": sizes.STREAMING}
     (out / "config.yaml").write_text(yaml.safe_dump(content, sort_keys=False), encoding="utf-8")
 
 
@@ -149,6 +136,22 @@ def _shards(tensors: dict[str, Tensor]) -> Iterator[list[str]]:
         names.append(name)
         size += 2 * tensor.numel()
     yield names
+
+
+def _save_in_shards(tensors: dict[str, Tensor], out: Path) -> dict[str, str]:
+    """Writes model-N-of-M.safetensors, or model.safetensors if one file is enough; returns the file
+    of each tensor.
+    """
+    for old in out.glob("model*.safetensors"):
+        old.unlink()
+    groups = list(_shards(tensors))
+    weight_map: dict[str, str] = {}
+    for number, names in enumerate(groups, 1):
+        several = f"model-{number}-of-{len(groups)}.safetensors"
+        file = several if len(groups) > 1 else "model.safetensors"
+        _save({name: tensors[name] for name in names}, out / file)
+        weight_map |= dict.fromkeys(names, file)
+    return weight_map
 
 
 def _save(tensors: dict[str, Tensor], path: Path) -> None:

@@ -1,8 +1,8 @@
 """Takes a packed checkpoint apart into run folders that training can start from.
 
 The runs themselves hold more (optimisers, readouts that only training needs) and are not part of
-the repository; this is what is left of them in the packed weights: enough to encode new features,
-and for --start-from.
+the repository; this is what is left of them in the packed weights: enough to hear new material
+with, and for --start-from.
 """
 
 from __future__ import annotations
@@ -16,7 +16,8 @@ from torch import Tensor
 
 from kimi_demo.checkpoint import loading, source
 from kimi_demo.checkpoint.placement import Placement
-from training.train_flow import save_flow_config
+from training.flow import save_flow_config
+from training.vocoder import TrainableVocoder
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -25,16 +26,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
-    """Writes the runs speech-tokenizer, acoustic, language-model and flow.
-
-    The vocoder is left out: its packed weights are folded, those of its training are not.
-    """
+    """Writes the runs speech-tokenizer, language-model, flow and vocoder."""
     packed = loading.load(source.find(args.checkpoint), Placement.on("cpu"))
     parts = {
         "speech-tokenizer": ("encoder.", packed.speech_tokenizer.encoder),
-        "acoustic": ("encoder.", packed.acoustic_encoder.encoder),
         "language-model": ("model.", packed.language_model),
         "flow": ("", packed.detokenizer.flow),
+        "vocoder": ("", TrainableVocoder.of(packed.detokenizer.vocoder)),
     }
     for name, (prefix, part) in parts.items():
         _write(args.out / name, {prefix + key: value for key, value in part.state_dict().items()})

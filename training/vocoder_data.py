@@ -12,7 +12,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from scipy.signal import resample_poly
 from torch import Tensor
 
 from kimi_demo.model.detokenizer.vocoder_config import VocoderConfig
@@ -56,18 +55,17 @@ class SpeechCache:
         return cls(samples, np.load(folder / "offsets.npy"))
 
 
-def write_speech_cache(waveforms_16k: Iterable[np.ndarray], folder: Path) -> SpeechCache:
-    """Resamples (N,) int16 utterances from 16 to 24 kHz into a cache folder.
+def write_speech_cache(waveforms: Iterable[np.ndarray], folder: Path) -> SpeechCache:
+    """Lays (N,) int16 utterances end to end in a cache folder.
 
     One after the other through a raw file, because hours of speech need not fit in memory.
     """
     folder.mkdir(parents=True, exist_ok=True)
     raw, offsets = folder / "samples.raw", [0]
     with raw.open("wb") as file:
-        for waveform in waveforms_16k:
-            samples = resample_poly(waveform.astype(np.float32), 3, 2).round()
-            samples.clip(-32768, 32767).astype("<i2").tofile(file)
-            offsets.append(offsets[-1] + len(samples))
+        for waveform in waveforms:
+            waveform.astype("<i2").tofile(file)
+            offsets.append(offsets[-1] + len(waveform))
     np.save(folder / "samples.npy", np.memmap(raw, "<i2", mode="r"))
     np.save(folder / "offsets.npy", np.array(offsets))
     raw.unlink()
