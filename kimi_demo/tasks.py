@@ -26,7 +26,7 @@ from kimi_demo.messages import (
     StreamSampling,
     TextPart,
 )
-from kimi_demo.text import NORMALIZERS
+from kimi_demo.text import NORMALIZERS, unchanged
 
 ANY_LANGUAGE = ""
 
@@ -110,6 +110,7 @@ class TaskTable:
     choices: closed questions by name: emotion, sound, scene ...
     text_normalizer: name in `kimi_demo.text.NORMALIZERS`, applied to what is to be spoken or
     answered.
+    server_normalizer: the one that a server applies by itself, for those who show what it will say.
     max_text_chars, max_audio_s: of one request; longer material is cut into several above.
     max_segment_s: longest piece of a recording that is transcribed at once, because the encoder
     hears that far or because the model learned from such lengths.
@@ -145,6 +146,7 @@ class TaskTable:
     )
     choices: Mapping[str, ChoiceTask] = field(default_factory=lambda: dict(PUBLISHED))
     text_normalizer: str = "none"
+    server_normalizer: str = "none"
     max_text_chars: int = 600
     max_audio_s: float = 120.0
     max_segment_s: float = 30.0
@@ -320,6 +322,18 @@ class TaskTable:
                 "model knows"
             )
         return spoken
+
+    @property
+    def normalizer(self) -> str:
+        """The name of the one that is applied, here or by the server."""
+        return self.server_normalizer if self.text_normalizer == "none" else self.text_normalizer
+
+    def said(self, text: str) -> str:
+        """The words that will be said for a text, whoever spells them out.
+
+        Raises: InputError for letters that cannot be spoken.
+        """
+        return NORMALIZERS.get(self.normalizer, unchanged)(text)
 
     def with_sampling(self, speech: Sampling) -> TaskTable:
         """The same table with other sampling for speech."""

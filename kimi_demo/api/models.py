@@ -67,5 +67,6 @@ def published(capabilities: Capabilities) -> dict[str, object]:
         transcription_prompts=dict.fromkeys((*tasks.transcription_prompts, ANY_LANGUAGE), ""),
         wordings={},
         text_normalizer="none",
+        server_normalizer=tasks.normalizer,
     )
     return unsaid.values()

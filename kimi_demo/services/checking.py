@@ -9,7 +9,7 @@ that want the whole.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Generator, Iterable
+from collections.abc import Generator, Iterable, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 
@@ -20,7 +20,14 @@ from kimi_demo.engine.base import Engine
 from kimi_demo.errors import AudioError, InputError
 from kimi_demo.events import Answer, AudioDelta, Event, Finished, Started, TextDelta, collect
 from kimi_demo.messages import Request, Sampling
-from kimi_demo.services.transcribing import heard_languages, transcribe, transcript_of
+from kimi_demo.services.comparing import Piece, compared
+from kimi_demo.services.transcribing import (
+    TranscribingEvent,
+    Transcript,
+    heard_languages,
+    transcribe,
+    transcript_of,
+)
 from kimi_demo.text import language_of, spoken
 
 # A dropped greeting or a clause said twice is more than this, spellings misheard are less.
@@ -45,6 +52,17 @@ class Checked:
     def error_rate(self) -> float:
         """Edits for each character of the text; above 1 if more was said than written."""
         return self.edits / max(1, self.chars)
+
+
+@dataclass(frozen=True)
+class HeardBack:
+    """What the model heard of its speech of one text.
+
+    pieces: the words that were meant, and which of them were heard differently.
+    """
+
+    heard: str
+    pieces: tuple[Piece, ...]
 
 
 def stream(engine: Engine, request: Request, text: str) -> Generator[Event | Checked, None, None]:
@@ -89,13 +107,35 @@ def _tried(engine: Engine, request: Request, text: str) -> _Try:
     return _Try(answer, checked, answer.finished.timings.total_s + listening_s)
 
 
+def listen_back(
+    engine: Engine, said: Sequence[tuple[str, Audio]]
+) -> Generator[TranscribingEvent | HeardBack, None, None]:
+    """The model writes down its speech of these texts: for each its events, then HeardBack.
+
+    close() cancels what the engine is doing.
+    """
+    for text, sound in said:
+        heard = ""
+        try:
+            with closing(_listening(engine, sound, text)) as events:
+                for event in events:
+                    heard = event.text if isinstance(event, Transcript) else heard
+                    yield event
+        except AudioError:  # silence says nothing
+            heard = ""
+        yield HeardBack(heard, compared(_words(text), _words(heard)))
+
+
+def _listening(engine: Engine, sound: Audio, text: str) -> Generator[TranscribingEvent, None, None]:
+    language = language_of(text)
+    known = heard_languages(engine.capabilities)
+    return transcribe(engine, sound, language if language in known else "")
+
+
 def _heard(engine: Engine, sound: Audio, text: str) -> tuple[str, float]:
     """What the model makes of its sound, and the seconds that took; silence says nothing."""
-    known = heard_languages(engine.capabilities)
-    language = language_of(text)
     try:
-        events = transcribe(engine, sound, language if language in known else "")
-        transcript, finished = transcript_of(events)
+        transcript, finished = transcript_of(_listening(engine, sound, text))
     except AudioError:
         return "", 0.0
     return transcript.text, finished.timings.total_s
@@ -103,10 +143,15 @@ def _heard(engine: Engine, sound: Audio, text: str) -> tuple[str, float]:
 
 def _comparable(text: str) -> str:
     """Letters and digits of the spoken form: "It's 3 pm." and "it's three p m" are equal."""
+    return _letters(_words(text))
+
+
+def _words(text: str) -> str:
+    """The spoken form; as it is if it is in a script that only some models speak."""
     try:
-        return _letters(spoken(text))
-    except InputError:  # in a script that only some models speak
-        return _letters(text)
+        return spoken(text)
+    except InputError:
+        return text
 
 
 def _letters(text: str) -> str:

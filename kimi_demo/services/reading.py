@@ -16,8 +16,9 @@ from kimi_demo.events import AudioDelta, Event, TextDelta
 from kimi_demo.messages import Request, Sampling
 from kimi_demo.services import checking
 from kimi_demo.services.checking import Checked
-from kimi_demo.services.languages import chosen_language, joint, named
+from kimi_demo.services.languages import DETECT, chosen_language, flowing, joint, named
 from kimi_demo.services.relay import Totals, relayed
+from kimi_demo.tasks import TaskTable
 from kimi_demo.text import language_of
 
 MAX_READING_CHARS = 5_000  # about six minutes of speech
@@ -85,6 +86,15 @@ def read_aloud(
     parts = [replace(request, goes_on=n > 0) for n, request in enumerate(requests)]
     plan = list(zip(found, parts, strict=True))
     return _spoken(engine, plan, check)
+
+
+def spoken_words(tasks: TaskTable, text: str, language: str = "") -> str:
+    """The words that `read_aloud` will say, in one paragraph; empty if there are none.
+
+    Raises: InputError for letters that cannot be spoken.
+    """
+    chosen = "" if language == DETECT else language
+    return flowing(tasks.said(p.text) for p in passages(text, chosen, tasks.max_text_chars))
 
 
 def passages(text: str, language: str, max_chars: int) -> list[Passage]:

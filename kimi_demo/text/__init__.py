@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from kimi_demo.text.characters import HAN
 from kimi_demo.text.mixed import language_of, spoken
 
-__all__ = ["NORMALIZERS", "language_of", "spoken", "unchanged"]
+__all__ = ["HAN", "NORMALIZERS", "language_of", "spoken", "unchanged"]
 
 
 def unchanged(text: str) -> str:

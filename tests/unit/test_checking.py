@@ -7,12 +7,13 @@ import pytest
 import soundfile
 
 from kimi_demo.__main__ import main
+from kimi_demo.audio import Audio
 from kimi_demo.engine.base import Capabilities
 from kimi_demo.engine.scripted import ScriptedEngine
 from kimi_demo.events import AudioDelta, Finished, Started, TextDelta, Timings, collect
 from kimi_demo.messages import Sampling, StreamSampling
 from kimi_demo.services import checking
-from kimi_demo.services.checking import MAX_ERROR_RATE, Checked, error_rate
+from kimi_demo.services.checking import MAX_ERROR_RATE, Checked, HeardBack, error_rate
 from kimi_demo.services.reading import SentenceStarted, read_aloud
 from kimi_demo.tasks import TaskTable
 from tests.voice import silence, voice
@@ -108,6 +109,26 @@ def test_silence_says_nothing():
 )
 def test_other_spellings_of_the_same_words_are_no_errors(text, heard):
     assert check_of(checked(engine(heard), text)).edits == 0
+
+
+def test_speech_that_was_heard_is_listened_to_sentence_by_sentence():
+    scripted = engine("It costs 3 dollars", "good by")
+    said = [("It costs $3.", Audio(voice(2.0), 16_000)), ("Goodbye!", Audio(voice(2.0), 16_000))]
+    events = list(checking.listen_back(scripted, said))
+    first, second = (event for event in events if isinstance(event, HeardBack))
+    assert first.heard == "It costs 3 dollars"
+    assert [piece.text for piece in first.pieces if piece.differs] == []
+    assert [piece.text for piece in second.pieces if piece.differs] == ["Goodbye"]
+    (third,) = checking.listen_back(scripted, [("Hello.", Audio(silence(1.0), 16_000))])
+    assert (third.heard, third.pieces[0].differs) == ("", True)
+
+
+def test_listening_back_ends_when_it_is_closed():
+    scripted = engine("it is fine")
+    events = checking.listen_back(scripted, [("It is fine.", Audio(voice(2.0), 16_000))])
+    next(event for event in events if isinstance(event, TextDelta))
+    events.close()
+    assert scripted.endings == ["cancelled"]
 
 
 def test_texts_are_weighed_by_their_length():

@@ -16,6 +16,7 @@ from kimi_demo.services.reading import (
     SentenceStarted,
     passages,
     read_aloud,
+    spoken_words,
 )
 from kimi_demo.tasks import TaskTable
 
@@ -172,6 +173,15 @@ def test_the_longest_text_is_read():
     collect(read_aloud(scripted, "a" * MAX_READING_CHARS))
     longest = max(len(request.messages[0].parts[0].text) for request in scripted.requests)
     assert longest <= TaskTable().max_text_chars
+
+
+def test_the_words_that_will_be_said_are_known_before():
+    tasks = TaskTable(text_normalizer="spoken")
+    assert spoken_words(tasks, "I paid $3. Dr. Hu\n\n付了3元。", "detect") == (
+        "I paid three dollars. Doctor Hu付了三元。"
+    )
+    assert spoken_words(tasks, "... \n", "") == ""
+    assert spoken_words(TaskTable(), "20%") == "20%"
 
 
 def test_a_language_that_the_checkpoint_does_not_speak_is_named():

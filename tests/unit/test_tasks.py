@@ -68,6 +68,15 @@ def test_a_table_that_spells_words_refuses_what_it_cannot_spell():
         table.speech("Привет")
 
 
+def test_what_will_be_said_is_known_whoever_spells_it_out():
+    assert TaskTable().said("20%") == "20%"
+    assert TaskTable(text_normalizer="spoken").said("20%") == "Twenty percent"
+    elsewhere = TaskTable(server_normalizer="spoken")
+    assert elsewhere.said("20%") == "Twenty percent"
+    assert elsewhere.speech("20%").messages[0].parts[0].text.endswith("20%")
+    assert TaskTable(server_normalizer="of another version").said("20%") == "20%"
+
+
 def test_too_long_a_text_is_refused_with_both_lengths():
     table = TaskTable(max_text_chars=10)
     table.speech("a" * 10)
