@@ -9,7 +9,6 @@ load.
 from __future__ import annotations
 
 import hashlib
-import json
 import logging
 import os
 import pickle
@@ -22,9 +21,8 @@ from pathlib import Path
 
 import torch
 from filelock import FileLock
-from huggingface_hub import constants, split_torch_state_dict_into_shards
+from huggingface_hub import constants
 from safetensors import SafetensorError
-from safetensors.torch import save_file
 from torch import Tensor
 
 from kimi_demo.checkpoint.layout import (
@@ -36,6 +34,7 @@ from kimi_demo.checkpoint.layout import (
     Layout,
     has_safetensors,
 )
+from kimi_demo.checkpoint.writing import write
 from kimi_demo.errors import CheckpointError
 from kimi_demo.model.detokenizer.loading import FLOW_PREFIX
 from kimi_demo.model.tensors import INDEX
@@ -127,7 +126,14 @@ def _convert(
             return
         kept = _kept_tensors(source / PICKLE, part)
         with _partial_folder(target, _size(kept)) as partial:
-            _write(kept, partial, report, f"converting {_short(source / PICKLE)}")
+            total, doing = _amount(_size(kept)), f"converting {_short(source / PICKLE)}"
+            write(
+                kept,
+                partial,
+                MAX_SHARD_BYTES,
+                lambda written: report(f"{doing}: {_amount(written)} of {total}"),
+            )
+            report(f"{doing}: {total}, done")
             if target != source:
                 shutil.copyfile(source / part.config, partial / part.config)
             _move(partial, target)
@@ -212,29 +218,6 @@ def _opened(path: Path) -> object:
         raise CheckpointError(
             f"{_short(path)} is cut off or broken ({reason}): delete it and fetch it again"
         ) from exc
-
-
-def _write(
-    tensors: Mapping[str, Tensor], folder: Path, report: Callable[[str], None], doing: str
-) -> None:
-    """One file, or shards and their index."""
-    split = split_torch_state_dict_into_shards(dict(tensors), max_shard_size=MAX_SHARD_BYTES)
-    total, written = _size(tensors), 0
-    for file, names in split.filename_to_tensors.items():
-        report(f"{doing}: {_amount(written)} of {_amount(total)}")
-        shard = {name: _alone(tensors[name]) for name in names}
-        save_file(shard, folder / file, metadata={"format": "pt"})
-        written += _size(shard)
-    if split.is_sharded:
-        index = {"metadata": split.metadata, "weight_map": split.tensor_to_filename}
-        (folder / INDEX).write_text(json.dumps(index, indent=1), encoding="utf-8")
-    report(f"{doing}: {_amount(total)}, done")
-
-
-def _alone(tensor: Tensor) -> Tensor:
-    """As safetensors wants it: a view is copied, anything else stays in the mapped file."""
-    whole = tensor.is_contiguous() and tensor.untyped_storage().nbytes() == tensor.nbytes
-    return tensor if whole else tensor.clone(memory_format=torch.contiguous_format)
 
 
 def _move(partial: Path, target: Path) -> None:

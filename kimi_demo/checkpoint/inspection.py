@@ -20,7 +20,12 @@ from kimi_demo.checkpoint.loading import (
 )
 from kimi_demo.model.acoustic_encoder import AcousticEncoder
 from kimi_demo.model.config import LanguageModelConfig
-from kimi_demo.model.detokenizer.loading import VOCODER_PREFIX, empty_flow, flow_tensors
+from kimi_demo.model.detokenizer.loading import (
+    VOCODER_PREFIX,
+    empty_flow,
+    flow_tensors,
+    require_vocoder_layout,
+)
 from kimi_demo.model.detokenizer.vocoder import Vocoder
 from kimi_demo.model.detokenizer.vocoder_config import VocoderConfig
 from kimi_demo.model.language_model import LanguageModel
@@ -49,11 +54,18 @@ def inspect(layout: Layout) -> Iterator[Inspected]:
     encoder = AcousticEncoder.build(layout.acoustic_encoder).encoder
     stored = acoustic_encoder_tensors(layout.acoustic_encoder)
     yield _fitting("acoustic encoder", encoder, stored, layout.acoustic_encoder)
-    flow, vocoder = empty_flow(layout.flow), _empty_vocoder(layout.vocoder)
+    flow = empty_flow(layout.flow)
     stored = flow_tensors(layout.flow) if has_safetensors(layout.flow) else None
     yield _fitting("flow matching", flow, stored, layout.flow)
-    stored = stored_in(layout.vocoder, VOCODER_PREFIX) if has_safetensors(layout.vocoder) else None
-    yield Inspected("vocoder", _count(vocoder), None if stored is None else len(stored))
+    yield _vocoder(layout.vocoder)
+
+
+def _vocoder(folder: Path) -> Inspected:
+    stored = stored_in(folder, VOCODER_PREFIX) if has_safetensors(folder) else None
+    if stored is not None:
+        require_vocoder_layout(stored, folder)
+    tensors = None if stored is None else len(stored)
+    return Inspected("vocoder", _count(_empty_vocoder(folder)), tensors)
 
 
 def _empty_vocoder(folder: Path) -> Vocoder:

@@ -1,11 +1,13 @@
 """The published layout of a checkpoint, and where the parts of one lie.
 
-config.json, model*.safetensors (+ index), tiktoken.model, tokenizer_config.json
-whisper-large-v3/    config.json, model.safetensors; preprocessor_config.json if not large-v3's
-speech_tokenizer/    config.json, preprocessor_config.json, model.safetensors
-audio_detokenizer/   config.yaml, model.safetensors or, as released, model.pt
-vocoder/             config.json, model.safetensors or, as released, model.pt
+config.json, weights, tiktoken.model, tokenizer_config.json
+whisper-large-v3/    config.json, weights; preprocessor_config.json if not large-v3's
+speech_tokenizer/    config.json, preprocessor_config.json, weights
+audio_detokenizer/   config.yaml, weights or, as released, model.pt
+vocoder/             config.json, weights or, as released, model.pt
 tasks.json, checkpoint.json, CARD.md    optional: prompts of its own, and what it honestly is
+
+Weights are model.safetensors, or shards model-*.safetensors and model.safetensors.index.json.
 
 The release keeps the speech tokenizer in a repository of its own: a local copy of that may lie
 beside the checkpoint's folder under its own name.
@@ -17,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from kimi_demo.errors import CheckpointError
-from kimi_demo.model.tensors import FILE, files_in
+from kimi_demo.model.tensors import files_in
 
 CONFIG = "config.json"
 TEXT_TOKENIZER = "tiktoken.model"
@@ -72,8 +74,9 @@ class Layout:
         for folder in (self.acoustic_encoder, self.speech_tokenizer):
             needed += [folder / CONFIG, *files_in(folder)]
         needed += [self.flow / FLOW_CONFIG, self.vocoder / CONFIG]
-        absent = [path for path in needed if not path.is_file()]
-        return absent + [folder / FILE for folder in self.detokenizer if not _has_weights(folder)]
+        for folder in self.detokenizer:
+            needed += [] if (folder / PICKLE).is_file() else files_in(folder)
+        return [path for path in needed if not path.is_file()]
 
     @property
     def detokenizer(self) -> tuple[Path, Path]:
@@ -89,10 +92,6 @@ class Layout:
 def has_safetensors(folder: Path) -> bool:
     """Whether all files of the folder's weights are there."""
     return all(path.is_file() for path in files_in(folder))
-
-
-def _has_weights(folder: Path) -> bool:
-    return has_safetensors(folder) or (folder / PICKLE).is_file()
 
 
 def _speech_tokenizer(root: Path) -> Path:

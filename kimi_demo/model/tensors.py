@@ -46,12 +46,18 @@ TensorSource = Callable[[Path, str], dict[str, StoredTensor]]
 def stored_in(folder: Path, prefix: str = "") -> dict[str, StoredTensor]:
     """Everything that the folder's files hold, by name; `prefix` is taken off where a name has it.
 
-    Raises: CheckpointError if a file is missing, cut off or of another kind.
+    Raises: CheckpointError if a file is missing, cut off or of another kind, or if two hold the
+    same tensor.
     """
-    listed = [_listed(file) for file in files_in(folder)]
-    return {
-        name.removeprefix(prefix): tensor for tensors in listed for name, tensor in tensors.items()
-    }
+    found: dict[str, StoredTensor] = {}
+    for file in files_in(folder):
+        for stored in _listed(file):
+            name = stored.name.removeprefix(prefix)
+            if name in found:
+                place, other = f"{folder.name}/{file.name}", found[name].file.name
+                raise CheckpointError(f"{place}: the tensor {stored.name} is in {other}, too")
+            found[name] = stored
+    return found
 
 
 def files_in(folder: Path) -> list[Path]:
@@ -69,13 +75,13 @@ def files_in(folder: Path) -> list[Path]:
         raise CheckpointError(f"{folder.name}/{INDEX} is broken: {exc}: fetch it again") from exc
 
 
-def _listed(file: Path) -> dict[str, StoredTensor]:
+def _listed(file: Path) -> list[StoredTensor]:
     try:
         with safe_open(file, framework="pt") as tensors:
             shapes = {name: tensors.get_slice(name).get_shape() for name in tensors.keys()}  # noqa: SIM118 - no mapping
     except (OSError, SafetensorError) as exc:
         raise _unreadable(file, exc) from exc
-    return {name: StoredTensor(file, name, tuple(shape)) for name, shape in shapes.items()}
+    return [StoredTensor(file, name, tuple(shape)) for name, shape in shapes.items()]
 
 
 def _unreadable(file: Path, exc: Exception) -> CheckpointError:

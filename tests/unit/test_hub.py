@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from contextlib import contextmanager
@@ -17,8 +18,10 @@ import pytest
 from huggingface_hub import constants
 
 from kimi_demo.checkpoint import conversion, hub, source
+from kimi_demo.checkpoint.writing import write
 from kimi_demo.engine import factory
 from kimi_demo.errors import CheckpointError
+from kimi_demo.model.tensors import FILE, stored_in
 from kimi_demo.options import ModelOptions
 from tests.release import SPEECH_TOKENIZER
 
@@ -248,6 +251,25 @@ def test_a_converted_repository_has_no_pickle_fetched(served, released, tmp_path
     served.repositories["somebody/converted"] = {NEWER: converted}
     assert find("somebody/converted").unconverted == []
     assert not any(name.endswith(".pt") for name in served.fetched("somebody/converted"))
+
+
+def test_shards_of_every_part_are_fetched(served, released, tmp_path):
+    root = tmp_path / "parted"
+    shutil.copytree(released, root)
+    shutil.copytree(released.parent / SPEECH_TOKENIZER, root / "speech_tokenizer")
+    conversion.convert(source.find(str(root)), root, lambda line: None, tmp_path / "locks")
+    folders = [root, *(path for path in root.iterdir() if (path / FILE).exists())]
+    assert len(folders) == 5
+    for folder in folders:
+        tensors = {name: tensor.read() for name, tensor in stored_in(folder).items()}
+        write(tensors, folder, sum(tensor.nbytes for tensor in tensors.values()) // 2)
+    served.repositories["somebody/parted"] = {NEWER: root}
+    found = find("somebody/parted")
+    assert stored_in(found.flow).keys() == stored_in(root / "audio_detokenizer").keys()
+    fetched = served.fetched("somebody/parted")
+    weights = {path.relative_to(root).as_posix() for path in root.rglob("*.safetensors")}
+    assert weights == {name for name in fetched if name.endswith(".safetensors")}
+    assert not any(name.endswith(".pt") for name in fetched)
 
 
 def test_a_lost_connection_is_taken_up_where_it_broke(served, released, monkeypatch):

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import torch
 
-from kimi_demo.errors import CheckpointError
 from kimi_demo.model.detokenizer.config import FlowConfig, StreamingConfig
 from kimi_demo.model.detokenizer.flow import FlowTransformer
 from kimi_demo.model.detokenizer.streaming import StreamingDetokenizer
-from kimi_demo.model.detokenizer.vocoder import Vocoder
+from kimi_demo.model.detokenizer.vocoder import FILTER_SUFFIXES, Vocoder
 from kimi_demo.model.detokenizer.vocoder_config import VocoderConfig
-from kimi_demo.model.tensors import StoredTensor, TensorSource, fill, stored_in
+from kimi_demo.model.tensors import (
+    StoredTensor,
+    TensorSource,
+    fill,
+    require_same_layout,
+    stored_in,
+)
 
 FLOW_PREFIX = "speech_model."
 VOCODER_PREFIX = "generator."
@@ -31,7 +37,7 @@ def load_flow(
     dtype: torch.dtype = torch.float32,
     tensors: TensorSource = stored_in,
 ) -> FlowTransformer:
-    """The flow-matching transformer of `directory` (config.yaml, model.safetensors).
+    """The flow-matching transformer of `directory` (config.yaml, weights).
 
     Raises: CheckpointError if a file is missing or does not fit its configuration.
     """
@@ -52,17 +58,30 @@ def load_vocoder(
     dtype: torch.dtype = torch.float32,
     tensors: TensorSource = stored_in,
 ) -> Vocoder:
-    """The vocoder of `directory` (config.json, model.safetensors), its weight norm folded.
+    """The vocoder of `directory` (config.json, weights), its weight norm folded.
 
     Raises: CheckpointError if a file is missing or does not fit its configuration.
     """
-    vocoder = Vocoder(VocoderConfig.from_json(Path(directory) / "config.json"))
-    stored = tensors(Path(directory), VOCODER_PREFIX)
-    try:
-        vocoder.load_published({name: tensor.read() for name, tensor in stored.items()})
-    except CheckpointError as exc:
-        raise CheckpointError(f"{Path(directory).name}: {exc}") from exc
+    directory = Path(directory)
+    stored = tensors(directory, VOCODER_PREFIX)
+    require_vocoder_layout(stored, directory)
+    vocoder = Vocoder(VocoderConfig.from_json(directory / "config.json"))
+    vocoder.load_published({name: tensor.read() for name, tensor in stored.items()})
     return vocoder.to(device, dtype).eval().requires_grad_(False)
+
+
+def require_vocoder_layout(stored: Mapping[str, StoredTensor], directory: Path) -> None:
+    """Compares with config.json; weight norm may be in pairs or folded, the fixed filters left out.
+
+    Raises: CheckpointError naming file and tensor of the first misfit.
+    """
+    pairs = any(name.endswith(".weight_g") for name in stored)
+    with torch.device("meta"):
+        vocoder = Vocoder(VocoderConfig.from_json(directory / "config.json"), weight_norm=pairs)
+    expected = vocoder.published_tensors()
+    if not any(name.endswith(FILTER_SUFFIXES) for name in stored):
+        expected = {n: t for n, t in expected.items() if not n.endswith(FILTER_SUFFIXES)}
+    require_same_layout(expected, stored, directory)
 
 
 def load_detokenizer(

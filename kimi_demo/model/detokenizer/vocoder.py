@@ -17,7 +17,7 @@ from kimi_demo.errors import CheckpointError
 from kimi_demo.model.detokenizer.activations import AntiAliasedActivation, Snake
 from kimi_demo.model.detokenizer.vocoder_config import VocoderConfig
 
-_FILTER_SUFFIXES = ("upsample.filter", "downsample.lowpass.filter")
+FILTER_SUFFIXES = ("upsample.filter", "downsample.lowpass.filter")
 _WEIGHT_NORM_NAMES = {
     "parametrizations.weight.original0": "weight_g",
     "parametrizations.weight.original1": "weight_v",
@@ -93,8 +93,8 @@ class Vocoder(nn.Module):
         """
         own = self.published_tensors()
         given = dict(tensors) if self.weight_norm else fold_weight_norm(tensors)
-        if not any(name.endswith(_FILTER_SUFFIXES) for name in given):
-            given |= {name: own[name] for name in own if name.endswith(_FILTER_SUFFIXES)}
+        if not any(name.endswith(FILTER_SUFFIXES) for name in given):
+            given |= {name: own[name] for name in own if name.endswith(FILTER_SUFFIXES)}
         _require_same_layout(own, given)
         self.load_state_dict({name: given[_published_name(name)] for name in self.state_dict()})
 
