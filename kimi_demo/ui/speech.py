@@ -13,11 +13,13 @@ from gradio.processing_utils import save_bytes_to_cache
 from kimi_demo.audio import Audio
 from kimi_demo.events import collect
 from kimi_demo.messages import StreamSampling
+from kimi_demo.services.checking import listen_back
 from kimi_demo.services.languages import DETECT
 from kimi_demo.services.reading import read_aloud
 from kimi_demo.ui.examples import sentences
 from kimi_demo.ui.i18n import tr, words_for
 from kimi_demo.ui.player import begin_js, live_player, stop_js
+from kimi_demo.ui.said import said_note
 from kimi_demo.ui.sampling import MAX_SEED, checked_seed, chosen_sampling
 from kimi_demo.ui.speech_view import SpeechView
 from kimi_demo.ui.tab import (
@@ -54,12 +56,19 @@ class SpeechTab(TaskTab):
             elem_id="speech-text",
             autofocus=True,
         )
+        self.said = gr.HTML(elem_id="speech-said", elem_classes="flush")
         gr.HTML(tr("speech_limit"), elem_classes="note")
         self.language = gr.Radio(
             language_choices(self._engine.capabilities.languages),
             value=DETECT,
             label=tr("language"),
             elem_id="speech-language",
+        )
+        self.listen_back = gr.Checkbox(
+            False,
+            label=tr("listen_back"),
+            info=tr("listen_back_info"),
+            elem_id="speech-listen-back",
         )
         self.actions = Actions(PLAYER, tr("generate"), clear=False)
         with aside():
@@ -97,21 +106,31 @@ class SpeechTab(TaskTab):
             buttons=["download"],
             elem_id="speech-recording",
         )
+        self.heard = gr.HTML(js_on_load=ANNOUNCE, elem_id="speech-heard", elem_classes="flush")
         gr.HTML(tr("ai_note"), elem_classes="note")
         self.under_way = gr.State(None)  # the visitor's SpeechView: Stop keeps what it has
 
     def _connect(self) -> None:
         sampling = [self.temperature, self.top_k]
-        result = [self.report, self.recording, self.under_way]
+        result = [self.report, self.recording, self.heard, self.under_way]
         running = self._on_start(
             [self.actions.start.click, self.text.submit],
             self._run,
-            [self.text, self.language, self.seed, self.random_seed, *sampling],
+            [self.text, self.language, self.listen_back, self.seed, self.random_seed, *sampling],
             [self.player, self.seed, *result],
             js=begin_js(PLAYER),
         )
         silence = stop_js(PLAYER)
         self._on_end(self.actions.stop, running, self._stopped, [self.under_way], result, silence)
+        if self._engine.capabilities.tasks.normalizer != "none":
+            gr.on(
+                [self.text.change, self.language.change],
+                self._will_say,
+                [self.text, self.language],
+                self.said,
+                trigger_mode="always_last",
+                **QUIET,
+            )
         self.reset.click(
             lambda: (0, False, self._defaults.temperature, self._defaults.top_k),
             None,
@@ -159,10 +178,15 @@ class SpeechTab(TaskTab):
         spoken = Audio(answer.waveform, answer.sample_rate or self._engine.capabilities.sample_rate)
         return str(self._saved(spoken, text)), answer_facts(answer, chosen)
 
+    def _will_say(self, text: str, language: str, visitor: gr.Request) -> str:
+        tasks = self._engine.capabilities.tasks
+        return said_note(tasks, text, language, words_for(self._words, visitor))
+
     def _run(
         self,
         text: str,
         language: str,
+        listens_back: bool,
         seed: float,
         random_seed: bool,
         temperature: float,
@@ -171,13 +195,14 @@ class SpeechTab(TaskTab):
     ) -> Iterator[Updates]:
         words = words_for(self._words, visitor)
         drawn = secrets.randbelow(MAX_SEED) if random_seed else seed
-        updates = self._spoken(text, language, drawn, temperature, top_k, words)
+        updates = self._spoken(text, language, listens_back, drawn, temperature, top_k, words)
         yield from self._tidied(updates, words)
 
     def _spoken(
         self,
         text: str,
         language: str,
+        listens_back: bool,
         seed: float,
         temperature: float,
         top_k: float,
@@ -197,6 +222,19 @@ class SpeechTab(TaskTab):
             except Exception:
                 yield self._updates(view.stopped(), text)
                 raise
+        if listens_back:
+            yield from self._listened_back(view)
+
+    def _listened_back(self, view: SpeechView) -> Iterator[Updates]:
+        yield self._updates(view.listening(), view.text)
+        with closing(listen_back(self._engine, view.said)) as events:
+            try:
+                for event in events:
+                    for shown in view.heard(event):
+                        yield self._updates(shown, view.text)
+            except Exception:
+                yield self._updates(view.stopped(), view.text)
+                raise
 
     def _stopped(self, view: SpeechView | None) -> Updates:
         """The engine is silent already; what it said becomes the recording."""
@@ -206,7 +244,12 @@ class SpeechTab(TaskTab):
     def _updates(self, shown: Shown, text: str) -> Updates:
         recording = self._saved(shown.recording, text) if shown.recording else None
         return changed(
-            {self.player: shown.player, self.report: shown.report, self.recording: recording}
+            {
+                self.player: shown.player,
+                self.report: shown.report,
+                self.recording: recording,
+                self.heard: shown.heard,
+            }
         )
 
     def _saved(self, audio: Audio, text: str) -> Path:

@@ -9,8 +9,11 @@ import numpy as np
 
 from kimi_demo.audio import Audio
 from kimi_demo.events import AudioDelta, Finished, Queued, TextDelta
+from kimi_demo.services.checking import HeardBack
 from kimi_demo.services.reading import ReadingEvent, SentenceStarted
+from kimi_demo.services.transcribing import TranscribingEvent
 from kimi_demo.ui.player import PlayerFeed
+from kimi_demo.ui.said import heard_note
 from kimi_demo.ui.view import QueueNote, Shown, progress, speech_report
 
 
@@ -28,13 +31,15 @@ class SpeechView:
         self._words = words
         self._seed = seed
         self._sample_rate = sample_rate
-        self._pieces: list[np.ndarray] = []
+        self._sentences: list[tuple[str, list[np.ndarray]]] = []
+        self._heard: list[HeardBack] = []
+        self._ended = False
         self._queue = QueueNote(words)
         self._label = ""
 
     def started(self) -> Shown:
         """The page of a run that has no sound yet."""
-        return Shown(player=self._feed.started(), report="")
+        return Shown(player=self._feed.started(), report="", heard="")
 
     def shown(self, event: ReadingEvent) -> Iterator[Shown]:
         """What changes with this event."""
@@ -43,23 +48,46 @@ class SpeechView:
                 for report in self._queue.changed(event, otherwise=self._label):
                     yield Shown(report=report)
             case SentenceStarted():
+                self._sentences.append((event.text, []))
                 self._label = self._progress(event)
                 yield Shown(report=self._label)
             case TextDelta():
                 yield Shown(player=self._feed.caption(event.text))
             case AudioDelta():
-                self._pieces.append(event.waveform)
+                self._take(event.waveform)
                 for value in self._feed.sound(event.waveform):
                     yield Shown(player=value)
             case Finished():
+                self._ended = True
                 yield Shown(
                     player=self._feed.ended(),
                     recording=self._recording(),
                     report=speech_report(event, self._seed, self._words),
                 )
 
+    @property
+    def said(self) -> list[tuple[str, Audio]]:
+        """Each sentence with its sound."""
+        return [
+            (text, Audio(np.concatenate(pieces), self._sample_rate))
+            for text, pieces in self._sentences
+            if pieces
+        ]
+
+    def listening(self) -> Shown:
+        """The page while the model begins to listen to itself."""
+        return Shown(heard=heard_note((), len(self.said), self._words))
+
+    def heard(self, event: TranscribingEvent | HeardBack) -> Iterator[Shown]:
+        """What changes with this event of `listen_back`."""
+        if isinstance(event, HeardBack):
+            self._heard.append(event)
+            yield Shown(heard=heard_note(self._heard, len(self.said), self._words))
+
     def stopped(self) -> Shown:
         """The page of a run that ends before its time: what was spoken stays."""
+        if self._ended:  # it was listening to itself
+            return Shown(heard="")
         recording = self._recording()
         if recording is None:
             return Shown(report="")
@@ -70,7 +98,11 @@ class SpeechView:
         label = self._words["speech_sentence"].format(index=event.index, total=event.total)
         return progress(label, event.index - 1, event.total)
 
+    def _take(self, waveform: np.ndarray) -> None:
+        if not self._sentences:
+            self._sentences.append(("", []))
+        self._sentences[-1][1].append(waveform)
+
     def _recording(self) -> Audio | None:
-        if not self._pieces:
-            return None
-        return Audio(np.concatenate(self._pieces), self._sample_rate)
+        pieces = [piece for _, pieces in self._sentences for piece in pieces]
+        return Audio(np.concatenate(pieces), self._sample_rate) if pieces else None

@@ -24,6 +24,7 @@ class Shown:
     recording: Audio | None = None
     text: str | None = None
     report: str | None = None
+    heard: str | None = None
 
 
 def progress(label: str, done: int, total: int) -> str:
