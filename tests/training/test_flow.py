@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -14,9 +14,10 @@ from kimi_demo.model.detokenizer.cache import FlowCache
 from kimi_demo.model.detokenizer.config import FlowConfig
 from kimi_demo.model.detokenizer.flow import FlowTransformer
 from kimi_demo.model.detokenizer.solver import CLEAN_TIMESTEP
-from training.features import FRAMES_PER_POSITION, FeatureCache
-from training.flow_data import CropSampler, block_mask, draw_blocks, mel_statistics
-from training.train_flow import FlowLoss, FlowRecipe, initialize
+from training.cache import MEL24_PER_POSITION, Cache, Entry
+from training.crops import CropSampler, block_mask, draw_blocks, mel_statistics
+from training.flow import FlowLoss, FlowRecipe, initialize
+from training.shards import Utterance
 
 CONFIG = FlowConfig(mel_bins=8, vocabulary_size=12, hidden_size=16, depth=2, num_heads=2)
 LENGTHS = (3, 9, 30, 14)
@@ -24,19 +25,19 @@ RECIPE = FlowRecipe(crop=10, tokens_per_batch=24, shortest_block=2, longest_bloc
 
 
 @pytest.fixture
-def cache(tmp_path: Path) -> FeatureCache:
+def cache(tmp_path: Path) -> Cache:
     """A corpus in which the token fixes the mel."""
-    torch.set_num_threads(1)
     rng = np.random.default_rng(0)
     codes = rng.integers(CONFIG.vocabulary_size, size=sum(LENGTHS)).astype(np.int16)
     sound = rng.normal(-5.0, 2.0, size=(CONFIG.vocabulary_size, CONFIG.mel_bins))
-    np.save(tmp_path / "codes.npy", codes)
-    np.save(tmp_path / "mel24.npy", sound[codes].repeat(FRAMES_PER_POSITION, 0).astype(np.float16))
+    np.save(tmp_path / "codes-0.npy", codes)
+    np.save(tmp_path / "mel24.npy", sound[codes].repeat(MEL24_PER_POSITION, 0).astype(np.float16))
     starts = np.cumsum((0, *LENGTHS[:-1])).tolist()
     entries = zip(starts, LENGTHS, strict=True)
-    lines = [dict(text="", voice="v", start=s, length=n) for s, n in entries]
-    (tmp_path / "index.jsonl").write_text("\n".join(json.dumps(line) for line in lines))
-    return FeatureCache(tmp_path)
+    said = Utterance("", "en", "v", "", (), 0, 0)
+    lines = [json.dumps(asdict(Entry(said, start, length))) for start, length in entries]
+    (tmp_path / "index.jsonl").write_text("\n".join(lines))
+    return Cache(tmp_path)
 
 
 def test_one_masked_pass_is_what_inference_computes() -> None:
@@ -88,26 +89,37 @@ def test_blocks_have_allowed_lengths() -> None:
         assert (lengths <= 7).all()
 
 
-def test_crops_stay_within_an_utterance_and_fit_their_mel(cache: FeatureCache) -> None:
+def test_crops_stay_within_an_utterance_and_fit_their_mel(cache: Cache) -> None:
     torch.manual_seed(0)
-    sampler, seen = CropSampler(cache, crop=10, tokens_per_batch=24), set()
-    codes, mels = cache.codes[0 : sum(LENGTHS)], cache.mel24[0 : 4 * sum(LENGTHS)]
-    sounds = dict(zip(codes.tolist(), mels[::FRAMES_PER_POSITION], strict=True))
+    sampler, seen = CropSampler(cache, cache.entries, crop=10, tokens_per_batch=24), set()
+    codes, mels = cache.array("codes-0"), cache.array("mel24")
+    sounds = dict(zip(codes.tolist(), mels[::MEL24_PER_POSITION], strict=True))
     for _ in range(200):
         tokens, mel = sampler.draw()
         seen.add(tokens.shape[1])
-        assert mel.shape == (len(tokens), FRAMES_PER_POSITION * tokens.shape[1], CONFIG.mel_bins)
+        assert mel.shape == (len(tokens), MEL24_PER_POSITION * tokens.shape[1], CONFIG.mel_bins)
         expected = np.stack([sounds[int(code)] for code in tokens.flatten()])
-        np.testing.assert_array_equal(mel[:, ::FRAMES_PER_POSITION].flatten(0, 1), expected)
+        np.testing.assert_array_equal(mel[:, ::MEL24_PER_POSITION].flatten(0, 1), expected)
     assert seen == {3, 9, 10}
 
 
-def test_loss_falls(cache: FeatureCache) -> None:
+def test_crops_come_from_the_entries_that_are_given_alone(cache: Cache) -> None:
     torch.manual_seed(0)
-    mean, std = mel_statistics(cache)
+    chosen = cache.entries[2]
+    sampler = CropSampler(cache, [chosen], crop=10, tokens_per_batch=24)
+    own = cache.array("codes-0")[chosen.rows()].tolist()
+    for _ in range(20):
+        for row in sampler.draw()[0].tolist():
+            assert any(own[i : i + 10] == row for i in range(len(own) - 9))
+
+
+def test_loss_falls(cache: Cache) -> None:
+    torch.manual_seed(0)
+    mean, std = mel_statistics(cache, cache.entries)
     flow = FlowTransformer(replace(CONFIG, mel_mean=mean, mel_std=std))
     initialize(flow, codebook=torch.randn(CONFIG.vocabulary_size, 6))
-    loss = FlowLoss(flow, CropSampler(cache, RECIPE.crop, RECIPE.tokens_per_batch), RECIPE)
+    sampler = CropSampler(cache, cache.entries, RECIPE.crop, RECIPE.tokens_per_batch)
+    loss = FlowLoss(flow, sampler, RECIPE)
     optimizer = torch.optim.AdamW(flow.parameters(), lr=1e-2)
     losses = []
     for _ in range(60):

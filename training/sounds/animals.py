@@ -1,10 +1,10 @@
 """Voices of animals: pulses or noise through the resonances of a throat.
 
-Each function draws one animal and gives a function that lets it call once, so that calls of the
-same animal can be counted. Lengths of calls are theirs.
+A species draws one animal; the animal calls again and again, so that its calls can be counted.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.random import Generator
@@ -20,38 +20,89 @@ from training.sounds.signals import (
     harmonics,
     noise,
     phase,
-    pick,
     pulses,
     samples,
     times,
+    tone,
 )
 
 Call = Callable[[], np.ndarray]
-Peaks = Sequence[tuple[float, float]]
+Range = tuple[float, float]
+Peaks = tuple[tuple[float, float], ...]
+
+
+@dataclass(frozen=True)
+class Species:
+    """Ranges of its animals and of their calls.
+
+    pitch_hz: of an animal of middle size; contour: factors of it along a call; throats: resonances
+    (hertz, strength) that a call moves through; breath: share of noise, 0 to 1; rough: how
+    unsteady each period is; tremble_hz, tremble: speed and depth, 0 to 1, of a bleat's or whinny's
+    shaking; sizes: octaves between a middle animal and the largest; edges: shares of the call that
+    it swells and dies away in.
+    """
+
+    pitch_hz: Range
+    seconds: Range
+    contour: tuple[Range, ...]
+    throats: tuple[Peaks, ...]
+    breath: Range = (0.05, 0.3)
+    rough: Range = (0.01, 0.06)
+    tremble_hz: Range = (0.0, 0.0)
+    tremble: Range = (0.0, 0.0)
+    sizes: float = 0.3
+    edges: Range = (0.12, 0.3)
+
+    def __call__(self, rng: Generator) -> Call:
+        """One animal."""
+        size = 2 ** rng.uniform(-self.sizes, self.sizes)
+        pitch_hz = rng.uniform(*self.pitch_hz) / size
+        throats = [_grown(rng, throat, size**0.6) for throat in self.throats]
+        breath, rough, reach_hz = (
+            rng.uniform(*span) for span in (self.breath, self.rough, (2500, 7000))
+        )
+        tremble_hz, tremble = rng.uniform(*self.tremble_hz), rng.uniform(*self.tremble)
+
+        def call() -> np.ndarray:
+            count = samples(rng.uniform(*self.seconds) * size**0.4)
+            shaking = np.sin(2 * np.pi * tremble_hz * times(count)) * tremble
+            pitch = pitch_hz * along([rng.uniform(*span) for span in self.contour], count)
+            pitch *= 1 + 0.15 * shaking
+            voice = _voiced(rng, pitch, throats, breath, rough, reach_hz) * (1 - tremble + shaking)
+            return _shaped(voice, *self.edges)
+
+        return call
+
+
+def _grown(rng: Generator, throat: Peaks, size: float) -> Peaks:
+    """The throat of one animal: a larger one is lower, and no two are alike."""
+    return tuple(
+        (min(7000, frequency_hz / size * rng.uniform(0.85, 1.18)), strength * rng.uniform(0.4, 1.5))
+        for frequency_hz, strength in throat
+    )
 
 
 def _voiced(
     rng: Generator,
     pitch_hz: np.ndarray,
-    throats: Sequence[Peaks],
+    throats: list[Peaks],
     breath: float,
-    rough: float = 0.02,
+    rough: float,
+    reach_hz: float,
 ) -> np.ndarray:
-    """(T,) a call. throats: resonances that the call moves through; breath: noise beside the voice,
-    0 to 1; rough: how unsteady each period is.
-    """
+    """(T,) a call before it is given its loudness. pitch_hz: (T,)."""
     count = len(pitch_hz)
     unsteady = 1 + rough * at_peak(noise(rng, count, None, 60)) + rough / 4 * noise(rng, count)
-    source = pulses(np.maximum(pitch_hz * unsteady, 30)) - 0.3
+    pitch_hz = np.maximum(pitch_hz * unsteady, 30)
+    source = pulses(pitch_hz, reach_hz) - 0.3
     if rough > 0.05:  # every other period is weaker, as in a hoarse voice
-        source *= 1 + min(0.6, 4 * rough) * np.sin(phase(pitch_hz / 2 * unsteady))
-    source = at_peak(source) * (1 - breath) + 0.35 * breath * noise(rng, count)
+        source *= 1 + min(0.6, 4 * rough) * np.sin(phase(pitch_hz / 2))
+    source = at_peak(source) * (1 - breath) + breath * noise(rng, count, None, reach_hz / 2)
     if len(throats) == 1:
         return at_peak(formants(source, throats[0]))
     shares = (along(share, count) for share in np.eye(len(throats)))
-    return at_peak(
-        sum(share * formants(source, throat) for share, throat in zip(shares, throats, strict=True))
-    )
+    moved = zip(shares, throats, strict=True)
+    return at_peak(sum(share * formants(source, throat) for share, throat in moved))
 
 
 def _shaped(call: np.ndarray, attack: float, release: float) -> np.ndarray:
@@ -60,168 +111,125 @@ def _shaped(call: np.ndarray, attack: float, release: float) -> np.ndarray:
     return call * np.minimum(1, place / attack) * np.minimum(1, (1 - place) / release) ** 1.3
 
 
-def _scaled(throat: Peaks, size: float) -> Peaks:
-    """The same throat in a larger animal: lower."""
-    return [(min(7000, frequency_hz / size), strength) for frequency_hz, strength in throat]
-
-
-def dog(rng: Generator) -> Call:
-    """Barks: rough bursts whose pitch jumps up and falls; small dogs yap, large ones woof."""
-    size = np.exp(rng.uniform(np.log(0.6), np.log(1.8)))
-    throat = _scaled(((rng.uniform(450, 700), 1.0), (rng.uniform(1100, 1500), 0.7),
-                      (2300, 0.3), (3500, 0.12)), size**0.6)  # fmt: skip
-    base_hz, breath, rough = 330 / size, rng.uniform(0.25, 0.6), rng.uniform(0.05, 0.15)
-
-    def bark() -> np.ndarray:
-        count = samples(rng.uniform(0.11, 0.24) * size**0.4)
-        shape = (0.7, rng.uniform(1.2, 1.6), 1.1, rng.uniform(0.5, 0.8))
-        pitch = base_hz * rng.uniform(0.9, 1.15) * along(shape, count)
-        return _shaped(_voiced(rng, pitch, [throat], breath, rough), 0.1, 0.7)
-
-    return bark
+# Barks: rough bursts whose pitch jumps up and falls.
+dog = Species(
+    (280, 380), (0.1, 0.25), ((0.6, 0.9), (1.2, 1.6), (1.0, 1.2), (0.5, 0.8)),
+    (((570, 1.0), (1300, 0.7), (2300, 0.3), (3500, 0.12)),),
+    (0.2, 0.65), (0.04, 0.15), sizes=0.8, edges=(0.1, 0.7),
+)  # fmt: skip
+# Meows from a closed mouth over an open one to a rounded one.
+_CAT = (
+    ((500, 1.0), (2300, 0.5), (3400, 0.3)),
+    ((1000, 1.0), (1700, 0.9), (3300, 0.5), (4700, 0.2)),
+    ((600, 1.0), (1000, 0.6), (3000, 0.15)),
+)
+_meowing = Species(
+    (350, 750), (0.35, 1.0), ((0.8, 1.0), (1.1, 1.6), (1.0, 1.6), (0.6, 1.0)), _CAT,
+    (0.05, 0.2), (0.005, 0.03), edges=(0.2, 0.35),
+)  # fmt: skip
+_yowling = Species(
+    (300, 500), (0.8, 1.8), ((0.6, 0.9), (1.6, 2.6), (2.0, 2.8), (0.6, 1.2)), _CAT,
+    (0.1, 0.3), (0.03, 0.1), edges=(0.2, 0.35),
+)  # fmt: skip
+# A moo opens slowly, often breaks, and is nasal.
+cow = Species(
+    (95, 170), (0.8, 2.2), ((0.8, 0.95), (0.9, 1.1), (1.0, 1.8), (1.0, 1.8), (0.7, 1.2)),
+    (((230, 1.0), (900, 0.15), (2100, 0.05)),
+     ((480, 1.0), (850, 0.8), (1500, 0.35), (2500, 0.25)),
+     ((450, 1.0), (900, 0.7), (1600, 0.3), (2600, 0.2))),
+    (0.03, 0.2), (0.01, 0.12), sizes=0.35, edges=(0.15, 0.25),
+)  # fmt: skip
+sheep = Species(  # and goats and lambs
+    (180, 330), (0.4, 1.2), ((0.9, 1.0), (1.0, 1.15), (0.95, 1.05), (0.8, 0.95)),
+    (((650, 0.8), (1650, 1.0), (2700, 0.6), (3900, 0.35)),),
+    (0.1, 0.4), (0.02, 0.08), (6, 14), (0.1, 0.45), sizes=0.5,
+)  # fmt: skip
+_whinnying = Species(
+    (600, 1100), (0.9, 1.9), ((0.5, 0.8), (1.0, 1.25), (0.9, 1.1), (0.6, 0.8), (0.4, 0.6)),
+    (((900, 0.7), (1700, 1.0), (2900, 0.7), (4200, 0.3)),),
+    (0.1, 0.4), (0.02, 0.08), (8, 15), (0.1, 0.4), edges=(0.08, 0.3),
+)  # fmt: skip
+_SNOUT = (((350, 1.0), (1100, 0.8), (2200, 0.5), (3600, 0.3)),)
+_grunting = Species(
+    (55, 110), (0.08, 0.3), ((0.7, 0.9), (1.0, 1.3), (0.8, 1.0)), _SNOUT,
+    (0.3, 0.75), (0.08, 0.2), edges=(0.1, 0.4),
+)  # fmt: skip
+_squealing = Species(
+    (600, 1100), (0.25, 0.6), ((0.5, 0.8), (1.0, 1.2), (0.9, 1.1), (0.7, 0.9)), _SNOUT,
+    (0.2, 0.5), (0.04, 0.12), edges=(0.1, 0.3),
+)  # fmt: skip
+hen = Species(
+    (350, 600), (0.05, 0.2), ((0.7, 0.9), (1.1, 1.4), (0.6, 1.4)),
+    (((800, 0.8), (1500, 1.0), (2600, 0.7)),), (0.15, 0.6), (0.03, 0.12), edges=(0.15, 0.4),
+)  # fmt: skip
+duck = Species(  # and geese
+    (190, 360), (0.1, 0.28), ((0.85, 1.0), (1.05, 1.2), (0.7, 0.9)),
+    (((1100, 1.0), (2100, 0.9), (3200, 0.5)),),
+    (0.05, 0.4), (0.02, 0.1), sizes=0.4, edges=(0.1, 0.25),
+)  # fmt: skip
+crow = Species(
+    (380, 650), (0.2, 0.5), ((0.8, 0.9), (1.0, 1.1), (0.95, 1.05), (0.8, 0.9)),
+    (((1000, 0.6), (1650, 1.0), (3000, 0.4)),), (0.15, 0.55), (0.05, 0.15),
+)  # fmt: skip
+frog = Species(
+    (25, 95), (0.12, 0.55), ((0.85, 0.95), (1.0, 1.2), (0.8, 1.5)),
+    (((750, 1.0), (2000, 0.6)),), (0.03, 0.3), (0.01, 0.06), sizes=0.5, edges=(0.25, 0.25),
+)  # fmt: skip
+lion = Species(  # and tigers and bears
+    (45, 110), (0.6, 2.0), ((0.7, 0.9), (1.1, 1.5), (1.0, 1.3), (0.6, 0.9)),
+    (((300, 1), (700, 0.5), (1800, 0.15)), ((550, 1), (1000, 0.8), (2000, 0.3)),
+     ((350, 1), (800, 0.6), (1700, 0.2))),
+    (0.3, 0.8), (0.08, 0.25), edges=(0.25, 0.4),
+)  # fmt: skip
+_crowing = Species(
+    (420, 700), (0.1, 0.16), ((0.7, 0.9), (0.9, 1.1), (0.8, 0.9)),
+    (((900, 0.8), (1600, 1.0), (2700, 0.7), (3900, 0.3)),), (0.05, 0.25), (0.01, 0.05),
+)  # fmt: skip
 
 
 def cat(rng: Generator) -> Call:
-    """Meows from a closed mouth over an open one to a closed one again; sometimes a wild yowl."""
-    base_hz, size, wild = rng.uniform(350, 750), rng.uniform(0.85, 1.2), rng.random() < 0.2
-    closed = _scaled(((500, 1.0), (2300, 0.5), (3400, 0.3)), size)
-    opened = _scaled(((1000, 1.0), (1700, 0.9), (3300, 0.5), (4700, 0.2)), size)
-    rounded = _scaled(((600, 1.0), (1000, 0.6), (3000, 0.15)), size)
-
-    def meow() -> np.ndarray:
-        count = samples(rng.uniform(0.4, 1.0) * (1.6 if wild else 1))
-        high = rng.uniform(1.8, 2.6) if wild else rng.uniform(1.15, 1.6)
-        pitch = base_hz * along(
-            (rng.uniform(0.8, 1), high, high * 0.95, rng.uniform(0.7, 1)), count
-        )
-        voice = _voiced(rng, pitch, [closed, opened, rounded], 0.12, 0.06 if wild else 0.015)
-        return _shaped(voice, 0.2, 0.35)
-
-    return meow
-
-
-def cow(rng: Generator) -> Call:
-    """A moo: long, low and nasal, opening slowly, with a break of the voice now and then."""
-    size, base_hz = rng.uniform(0.8, 1.25), rng.uniform(85, 190)
-    closed = _scaled(((230, 1.0), (900, 0.15), (2100, 0.05)), size)
-    opened = _scaled(((480, 1.0), (850, 0.8), (1500, 0.35), (2500, 0.25)), size)
-
-    def moo() -> np.ndarray:
-        count = samples(rng.uniform(0.9, 2.2))
-        rise = rng.uniform(1.1, 1.7)
-        pitch = base_hz * along((0.85, 1.0, rise, rise, rng.uniform(0.75, 1.2)), count)
-        throats = [closed, opened, opened] if rng.random() < 0.7 else [closed, opened, closed]
-        return _shaped(_voiced(rng, pitch, throats, 0.08, rng.uniform(0.02, 0.1)), 0.15, 0.25)
-
-    return moo
-
-
-def sheep(rng: Generator) -> Call:
-    """A bleat that trembles; lambs and goats are higher."""
-    base_hz, tremble_hz = rng.uniform(140, 420), rng.uniform(6, 13)
-    throat = [(650, 0.8), (rng.uniform(1400, 1900), 1.0), (2700, 0.6), (3900, 0.35)]
-
-    def bleat() -> np.ndarray:
-        count = samples(rng.uniform(0.4, 1.2))
-        tremble = np.sin(2 * np.pi * tremble_hz * times(count))
-        pitch = base_hz * along((0.95, 1.1, 1.0, 0.9), count) * (1 + 0.06 * tremble)
-        voice = _voiced(rng, pitch, [throat], 0.2, 0.04) * (0.6 + 0.4 * tremble)
-        return _shaped(voice, 0.12, 0.3)
-
-    return bleat
-
-
-def horse(rng: Generator) -> Call:
-    """A whinny: high, then trembling down, with a snort at the end."""
-    base_hz, tremble_hz = rng.uniform(600, 1100), rng.uniform(8, 14)
-    throat = [(900, 0.7), (1700, 1.0), (2900, 0.7), (4200, 0.3)]
-
-    def whinny() -> np.ndarray:
-        count = samples(rng.uniform(1.0, 2.0))
-        tremble = np.sin(2 * np.pi * tremble_hz * times(count)) * along((0, 1, 1, 1), count)
-        pitch = base_hz * along((0.7, 1.2, 1.0, 0.7, 0.45), count) * (1 + 0.08 * tremble)
-        voice = _voiced(rng, pitch, [throat], 0.2, 0.04) * (0.7 + 0.3 * tremble)
-        snort = noise(rng, samples(0.4), 150, 1800) * (1 + np.sin(160 * times(samples(0.4))))
-        ending = at_peak(faded(snort, 0.1), rng.uniform(0, 0.5))
-        return np.concatenate([_shaped(voice, 0.08, 0.3), ending])
-
-    return whinny
+    """Meows, or the wild yowl of a fight."""
+    return (_yowling if rng.random() < 0.2 else _meowing)(rng)
 
 
 def pig(rng: Generator) -> Call:
     """Grunts, and a squeal here and there."""
-    base_hz = rng.uniform(55, 110)
-    snout = [(350, 1.0), (1100, 0.8), (2200, 0.5), (3600, 0.3)]
+    grunt, squeal = _grunting(rng), _squealing(rng)
+    return lambda: squeal() if rng.random() < 0.2 else grunt()
 
-    def oink() -> np.ndarray:
-        if rng.random() < 0.2:
-            count = samples(rng.uniform(0.25, 0.6))
-            pitch = rng.uniform(600, 1100) * along((0.6, 1.1, 1.0, 0.8), count)
-            return _shaped(_voiced(rng, pitch, [snout], 0.3, 0.08), 0.1, 0.3)
-        count = samples(rng.uniform(0.08, 0.25))
-        pitch = base_hz * along((0.8, 1.2, 0.9), count)
-        return _shaped(_voiced(rng, pitch, [snout], rng.uniform(0.4, 0.7), 0.15), 0.1, 0.4)
 
-    return oink
+def horse(rng: Generator) -> Call:
+    """A whinny, often with a snort at its end."""
+    whinny = _whinnying(rng)
+
+    def neigh() -> np.ndarray:
+        clock = times(samples(0.4))
+        snort = noise(rng, len(clock), 150, 1800) * (1 + np.sin(rng.uniform(120, 200) * clock))
+        return np.concatenate([whinny(), at_peak(faded(snort, 0.1), rng.uniform(0, 0.6))])
+
+    return neigh
 
 
 def rooster(rng: Generator) -> Call:
     """Cock-a-doodle-doo: two short notes, a rising one, a long one that sinks at last."""
-    base_hz = rng.uniform(420, 700)
-    throat = [(900, 0.8), (1600, 1.0), (2700, 0.7), (3900, 0.3)]
+    syllable = _crowing(rng)
+    size = rng.uniform(0.8, 1.25)
+    throat = [_grown(rng, _crowing.throats[0], size)]
+    pitch_hz, breath = rng.uniform(*_crowing.pitch_hz), rng.uniform(*_crowing.breath)
 
     def crow() -> np.ndarray:
-        notes = ((0.13, (0.7, 0.9, 0.8)), (0.12, (0.9, 1.1, 0.9)), (0.28, (1.0, 1.5, 1.4)),
-                 (rng.uniform(0.6, 1.1), (1.4, 1.5, 1.4, 1.3, 0.8)))  # fmt: skip
-        parts = []
-        for seconds, shape in notes:
-            count = samples(seconds * rng.uniform(0.85, 1.2))
-            voice = _voiced(rng, base_hz * along(shape, count), [throat], 0.12, 0.03)
-            parts += [_shaped(voice, 0.1, 0.2), np.zeros(samples(rng.uniform(0.01, 0.05)))]
-        return np.concatenate(parts)
+        parts = [syllable(), syllable()] if rng.random() < 0.8 else [syllable()]
+        high = rng.uniform(1.3, 1.6)
+        for seconds, contour in (
+            (rng.uniform(0.2, 0.35), (1.0, high, 0.95 * high)),
+            (rng.uniform(0.5, 1.1), (0.95 * high, high, 0.95 * high, 0.9 * high, 0.8)),
+        ):
+            pitch = pitch_hz * along(contour, samples(seconds))
+            parts.append(_shaped(_voiced(rng, pitch, throat, breath, 0.02, 6000), 0.1, 0.2))
+        gap = np.zeros(samples(rng.uniform(0.01, 0.06)))
+        return np.concatenate([piece for part in parts for piece in (part, gap)])
 
     return crow
-
-
-def hen(rng: Generator) -> Call:
-    """Clucks: short, cracked notes in a row."""
-    base_hz = rng.uniform(350, 600)
-    throat = [(800, 0.8), (1500, 1.0), (2600, 0.7)]
-
-    def cluck() -> np.ndarray:
-        count = samples(rng.uniform(0.05, 0.14) * (3 if rng.random() < 0.15 else 1))
-        pitch = base_hz * along((0.8, 1.3, rng.uniform(0.6, 1.4)), count)
-        return _shaped(_voiced(rng, pitch, [throat], 0.3, 0.08), 0.15, 0.4)
-
-    return cluck
-
-
-def duck(rng: Generator) -> Call:
-    """Quacks: a nasal buzz."""
-    base_hz = rng.uniform(170, 380)
-    throat = [(rng.uniform(900, 1300), 1.0), (rng.uniform(1800, 2400), 0.9), (3200, 0.5)]
-
-    def quack() -> np.ndarray:
-        count = samples(rng.uniform(0.1, 0.25))
-        pitch = base_hz * along((0.9, 1.1, rng.uniform(0.7, 0.9)), count)
-        return _shaped(_voiced(rng, pitch, [throat], 0.15, 0.05), 0.1, 0.25)
-
-    return quack
-
-
-def crow(rng: Generator) -> Call:
-    """Caws: hoarse, in the middle of what a human ear hears best."""
-    base_hz, throat = (
-        rng.uniform(380, 650),
-        [(1000, 0.6), (rng.uniform(1400, 1900), 1.0), (3000, 0.4)],
-    )
-
-    def caw() -> np.ndarray:
-        count = samples(rng.uniform(0.22, 0.5))
-        pitch = base_hz * along((0.85, 1.05, 1.0, 0.85), count)
-        return _shaped(_voiced(rng, pitch, [throat], rng.uniform(0.25, 0.5), 0.12), 0.15, 0.25)
-
-    return caw
 
 
 def owl(rng: Generator) -> Call:
@@ -283,7 +291,8 @@ def insect(rng: Generator, seconds: float) -> np.ndarray:
     wings_hz = rng.uniform(450, 700) if gnat else rng.uniform(130, 280)
     pitch = wings_hz * curve(rng, count, rng.uniform(1, 4), 0.9, 1.1)
     pitch *= 1 + 0.02 * noise(rng, count, None, 40)
-    buzz = harmonics(phase(pitch), rng.uniform(0.3, 1, 14) / np.arange(1, 15) ** 0.6)
+    body = [(hz, rng.uniform(0.2, 1)) for hz in (300, 800, 1600, 3000, 5000)]
+    buzz = formants(pulses(pitch, 7000), body)
     rustle = at_peak(noise(rng, count, 200, 5000), rng.uniform(0.02, 0.25))
     return faded((at_peak(buzz) + rustle) * curve(rng, count, 2, 0.25, 1), 0.05)
 
@@ -292,39 +301,11 @@ def cricket(rng: Generator, seconds: float) -> np.ndarray:
     """Groups of pulses of one high tone."""
     count = samples(seconds)
     clock, pulse_hz = times(count), rng.uniform(20, 60)
-    tone = np.sin(2 * np.pi * rng.uniform(2800, 5500) * clock)
+    song = tone(
+        np.full(count, rng.uniform(1800, 5500)), (1, rng.uniform(0, 0.5), rng.uniform(0, 0.3))
+    )
     group_s = rng.uniform(0.2, 0.8)
     inside = (clock % group_s) < rng.uniform(0.3, 0.7) * group_s
     return faded(
-        band(tone * np.clip(np.sin(2 * np.pi * pulse_hz * clock), 0, 1) * inside, 1500, None)
+        band(song * np.clip(np.sin(2 * np.pi * pulse_hz * clock), 0, 1) * inside, 1500, None)
     )
-
-
-def frog(rng: Generator) -> Call:
-    """Croaks: pulses, a few dozen a second, through one or two resonances."""
-    rate_hz, throat = (
-        rng.uniform(25, 90),
-        [(rng.uniform(450, 1100), 1), (rng.uniform(1500, 2600), 0.6)],
-    )
-
-    def croak() -> np.ndarray:
-        count = samples(rng.uniform(0.15, 0.55))
-        pitch = rate_hz * along((0.9, 1.1, pick(rng, (0.8, 1.5))), count)
-        return _shaped(_voiced(rng, pitch, [throat], 0.1, 0.03), 0.25, 0.25)
-
-    return croak
-
-
-def lion(rng: Generator) -> Call:
-    """A roar or a growl: low, hoarse and full of breath."""
-    base_hz, size = rng.uniform(40, 110), rng.uniform(0.9, 1.3)
-    throats = [_scaled(((300, 1), (700, 0.5), (1800, 0.15)), size),
-               _scaled(((550, 1), (1000, 0.8), (2000, 0.3)), size),
-               _scaled(((350, 1), (800, 0.6), (1700, 0.2)), size)]  # fmt: skip
-
-    def roar() -> np.ndarray:
-        count = samples(rng.uniform(0.7, 2.0))
-        pitch = base_hz * along((0.8, 1.3, 1.2, 0.8), count)
-        return _shaped(_voiced(rng, pitch, throats, rng.uniform(0.4, 0.7), 0.2), 0.25, 0.4)
-
-    return roar

@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import soxr
 from numpy.random import Generator
+from scipy.fft import irfft, next_fast_len, rfft
 from scipy.signal import oaconvolve
 
 from training.sounds import textures
@@ -91,6 +92,15 @@ def in_room(waveform: np.ndarray, rng: Generator, reverberation_s: float) -> np.
         tail[int(rng.integers(16, min(length, samples(0.03))))] += rng.uniform(-0.4, 0.4)
     tail[0] = 1.0
     return oaconvolve(waveform, tail.astype(np.float32))[: len(waveform)]
+
+
+def equalised(waveform: np.ndarray, rng: Generator) -> np.ndarray:
+    """Through the curve of some microphone or distance: up to 8 dB more or less in each octave."""
+    length = next_fast_len(len(waveform), real=True)
+    spectrum = rfft(waveform, length)
+    octaves = np.log2(np.linspace(0.01, 1, len(spectrum)) * 100)  # 0 to 6.6 above 80 Hz
+    curve_db = np.interp(octaves, np.arange(8), rng.uniform(-8, 8, 8))
+    return irfft(spectrum * 10 ** (curve_db / 20), length)[: len(waveform)]
 
 
 def through_telephone(waveform: np.ndarray, rng: Generator) -> np.ndarray:

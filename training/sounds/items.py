@@ -198,17 +198,33 @@ def _loudness(waveform: np.ndarray) -> float:
 
 
 def _recorded(rng: Generator, mix: _Mix) -> np.ndarray:
-    """(T,) float32 as a microphone hears it: from near or far, in a room, over its own noise."""
+    """(T,) float32 as a microphone hears it: cut early or late, near or far, in a room, through
+    its own curve, driven too hard now and then, over its own noise or that of a place.
+    """
     waveform = mix.waveform
+    silent = mix.content.sounds[0][0] == SILENCE
+    if not silent and rng.random() < 0.4:
+        waveform = _cut(waveform)
     waveform = np.pad(waveform, (0, max(0, samples(SHORTEST_S) - len(waveform))))
-    if mix.content.sounds[0][0] == SILENCE:
+    if silent:
         return waveform.astype(np.float32)
-    if rng.random() < 0.5:
+    if rng.random() < 0.45:
         waveform = degrade.in_room(waveform, rng, rng.uniform(*degrade.REVERBERATION_S))
-    if rng.random() < 0.4:
+    faithful = bool(mix.content.emotion)  # a mood is heard in the colour of a voice
+    if not faithful and rng.random() < 0.7:
+        waveform = degrade.equalised(waveform, rng)
+    if not faithful and rng.random() < 0.3:
         waveform = degrade.through_codec(waveform, rng)
+    if not faithful and rng.random() < 0.1:
+        waveform = np.tanh(rng.uniform(2, 6) * at_peak(waveform))
     peak = 10 ** ((mix.peak_db or rng.uniform(-18, -1)) / 20)
     waveform = at_peak(waveform, peak)
-    floor_db = rng.uniform(-75, -35) if rng.random() < 0.7 else -90.0
+    floor_db = rng.uniform(-32, -14) if rng.random() < 0.2 else rng.uniform(-80, -32)
     floor = peak * 10 ** (floor_db / 20) * coloured(rng, len(waveform), rng.uniform(0, 1))
     return np.clip(waveform + floor, -0.999, 0.999).astype(np.float32)
+
+
+def _cut(waveform: np.ndarray) -> np.ndarray:
+    """Without the quiet before and after it."""
+    loud = np.flatnonzero(np.abs(waveform) > 0.03 * np.abs(waveform).max())
+    return waveform[loud[0] : loud[-1] + 1]

@@ -13,43 +13,65 @@ import numpy as np
 import pyworld
 from numpy.random import Generator
 
-from training.sounds.signals import SAMPLE_RATE_HZ, along, at_peak, noise
+from training.sounds.signals import (
+    SAMPLE_RATE_HZ,
+    along,
+    at_peak,
+    curve,
+    formants,
+    noise,
+    phase,
+    pulses,
+    samples,
+)
 
 _FRAME_MS = 5.0
+Range = tuple[float, float]
 
 
 @dataclass(frozen=True)
 class Mood:
     """Ranges to draw from, each beside what the voice does anyway.
 
-    pitch: factor; span: factor of the pitch's distance from its mean; tempo: factor;
-    tilt_db: per octave above 500 Hz; breath: added share of noise, 0 to 1; final: semitones that
-    the pitch has risen by at the end; accents: semitones of a swing a few times a second;
-    rough: unsteadiness of the pitch and drive of the voice; peak_db: level.
+    pitch: factor; span: factor of the pitch's distance from its mean; tempo: factor; throat: factor
+    of the resonances, above 1 with a smile or an open mouth; tilt_db: per octave above 500 Hz;
+    breath: added share of noise, 0 to 1; final: semitones that the pitch has risen by at the end;
+    accents: semitones of a swing a few times a second; rough: depth of the roughness of a shout,
+    0 to 1 (Arnal et al. 2015: loudness that shakes 30 to 150 times a second); peak_db: level.
     """
 
-    pitch: tuple[float, float]
-    span: tuple[float, float]
-    tempo: tuple[float, float]
-    tilt_db: tuple[float, float]
-    breath: tuple[float, float] = (0.0, 0.0)
-    final: tuple[float, float] = (0.0, 0.0)
-    accents: tuple[float, float] = (0.0, 0.0)
-    rough: tuple[float, float] = (0.0, 0.0)
-    peak_db: tuple[float, float] = (-14.0, -5.0)
+    pitch: Range
+    span: Range
+    tempo: Range
+    throat: Range = (0.98, 1.02)
+    tilt_db: Range = (-0.5, 0.5)
+    breath: Range = (0.0, 0.0)
+    final: Range = (0.0, 0.0)
+    accents: Range = (0.0, 0.0)
+    rough: Range = (0.0, 0.0)
+    peak_db: Range = (-14.0, -6.0)
 
 
 MOODS = {
-    "neutral": Mood((0.97, 1.03), (0.9, 1.1), (0.96, 1.04), (-0.5, 0.5)),
-    "happy": Mood((1.2, 1.38), (1.4, 1.8), (1.08, 1.22), (0.8, 2.0), accents=(1.2, 2.5),
-                  peak_db=(-10, -3)),
-    "sad": Mood((0.8, 0.92), (0.2, 0.5), (0.7, 0.82), (-4.5, -2.5), (0.25, 0.5), (-3.5, -1.5),
-                peak_db=(-22, -10)),
-    "angry": Mood((1.0, 1.18), (1.1, 1.5), (1.08, 1.25), (2.0, 4.0), final=(-4, -1),
-                  rough=(0.5, 1.0), peak_db=(-5, -1)),
-    "surprised": Mood((1.3, 1.55), (1.2, 1.6), (0.92, 1.05), (0.0, 1.5), (0.0, 0.15), (8, 13),
-                      peak_db=(-10, -3)),
+    "neutral": Mood((0.97, 1.03), (0.85, 1.1), (0.95, 1.05)),
+    "happy": Mood(
+        (1.25, 1.45), (1.4, 1.9), (1.1, 1.25), (1.05, 1.1), (0.5, 2.0), accents=(1.5, 3.0),
+        peak_db=(-9, -3),
+    ),
+    "sad": Mood(
+        (0.76, 0.88), (0.15, 0.4), (0.62, 0.76), (0.93, 0.98), (-5.5, -3.0), (0.35, 0.65),
+        (-4.0, -2.0), peak_db=(-24, -12),
+    ),
+    "angry": Mood(
+        (0.95, 1.15), (1.1, 1.5), (1.15, 1.35), (0.93, 0.99), (2.5, 5.0), final=(-6, -3),
+        rough=(0.6, 1.0), peak_db=(-4, -1),
+    ),
+    "surprised": Mood(
+        (1.3, 1.6), (1.0, 1.4), (0.85, 1.0), (1.03, 1.1), (-0.5, 1.0), (0.05, 0.2), (10, 16),
+        peak_db=(-10, -4),
+    ),
 }  # fmt: skip
+_OUTBURSTS = 0.6  # of the sentences in a mood come with the sound that people make in it
 EMOTIONS = tuple(MOODS)
 
 
@@ -66,14 +88,62 @@ def in_mood(rng: Generator, waveform: np.ndarray, emotion: str) -> np.ndarray:
     pitch = _moved(rng, pitch, mood)
     octaves = np.log2(np.maximum(np.linspace(1, SAMPLE_RATE_HZ / 2, envelope.shape[1]) / 500, 1))
     envelope = envelope * 10 ** (rng.uniform(*mood.tilt_db) * octaves / 10)
+    envelope = _stretched(envelope, rng.uniform(*mood.throat))
     breath = rng.uniform(*mood.breath)
     noisiness = np.clip(noisiness * (1 - breath) + breath * np.minimum(1, octaves / 3), 1e-3, 1)
     spoken = pyworld.synthesize(
         pitch, np.ascontiguousarray(envelope), noisiness, SAMPLE_RATE_HZ, _FRAME_MS
     )
     if mood.rough[1]:
-        spoken = np.tanh(rng.uniform(2, 5) * at_peak(spoken))  # pressed, as when shouting
+        shaking = np.sin(phase(rng.uniform(30, 75) * curve(rng, len(spoken), 8, 0.7, 1.3)))
+        spoken = at_peak(spoken) * (1 + rng.uniform(*mood.rough) * shaking)
+        spoken += 0.5 * np.abs(spoken) * noise(rng, len(spoken), 1200, 5000)  # hoarse
+        spoken = np.tanh(rng.uniform(3, 8) * spoken)  # pressed, as when shouting
+    if emotion in _SOUNDS and rng.random() < _OUTBURSTS:
+        voice_hz = float(np.median(pitch[pitch > 0])) if pitch.any() else 200.0
+        spoken = _SOUNDS[emotion](rng, at_peak(spoken), voice_hz)
     return at_peak(spoken, 10 ** (rng.uniform(*mood.peak_db) / 20))
+
+
+def _stretched(envelope: np.ndarray, factor: float) -> np.ndarray:
+    """(F, bins) with its resonances moved up by a factor."""
+    bins = envelope.shape[1]
+    source = np.minimum(np.arange(bins) / factor, bins - 1.001)
+    left = source.astype(int)
+    return envelope[:, left] + (source - left) * (envelope[:, left + 1] - envelope[:, left])
+
+
+def _laughing(rng: Generator, spoken: np.ndarray, voice_hz: float) -> np.ndarray:
+    """Ends with a few breathy "ha"."""
+    mouth, parts = ((750, 1.0), (1250, 0.7), (2700, 0.4)), [spoken]
+    for index in range(int(rng.integers(3, 7))):
+        count = samples(rng.uniform(0.08, 0.13))
+        pitch = voice_hz * rng.uniform(1.2, 1.5) * 0.96**index * np.linspace(1.1, 0.9, count)
+        source = at_peak(pulses(pitch)) + 0.5 * noise(rng, count, None, 3500)
+        ha = at_peak(formants(source, mouth)) * np.hanning(count)
+        parts += [0.85**index * rng.uniform(0.4, 0.6) * ha, np.zeros(samples(0.06))]
+    return np.concatenate(parts)
+
+
+def _gasping(rng: Generator, spoken: np.ndarray, voice_hz: float) -> np.ndarray:
+    """Begins with a breath that is drawn in."""
+    count = samples(rng.uniform(0.25, 0.5))
+    breath = formants(noise(rng, count), ((900, 0.6), (1700, 1.0), (3000, 0.8)))
+    swelling = np.linspace(0, 1, count) ** 1.5 * np.minimum(1, np.linspace(8, 0, count))
+    gasp = at_peak(breath * swelling, rng.uniform(0.2, 0.45))
+    return np.concatenate([gasp, np.zeros(samples(rng.uniform(0.05, 0.15))), spoken])
+
+
+def _sighing(rng: Generator, spoken: np.ndarray, voice_hz: float) -> np.ndarray:
+    """Begins with a long breath that is let go."""
+    count = samples(rng.uniform(0.5, 0.9))
+    breath = formants(noise(rng, count), ((450, 1.0), (1100, 0.8), (2300, 0.3)))
+    sinking = np.minimum(1, np.linspace(0, 6, count)) * np.linspace(1, 0, count) ** 1.2
+    sigh = at_peak(breath * sinking, rng.uniform(0.2, 0.45))
+    return np.concatenate([sigh, np.zeros(samples(rng.uniform(0.1, 0.3))), spoken])
+
+
+_SOUNDS = {"happy": _laughing, "surprised": _gasping, "sad": _sighing}
 
 
 def _moved(rng: Generator, pitch_hz: np.ndarray, mood: Mood) -> np.ndarray:
@@ -91,5 +161,5 @@ def _moved(rng: Generator, pitch_hz: np.ndarray, mood: Mood) -> np.ndarray:
     octaves += rng.uniform(*mood.final) / 12 * np.clip((place - begin) / (1 - begin), 0, 1) ** 1.3
     swings = along(rng.uniform(-1, 1, max(3, round(count * _FRAME_MS / 160))), count)
     octaves += rng.uniform(*mood.accents) / 12 * swings
-    octaves += rng.uniform(*mood.rough) * 0.02 * noise(rng, count)
+    octaves += rng.uniform(*mood.rough) * 0.03 * noise(rng, count)
     return np.where(voiced, np.clip(2**octaves, 60, 700), 0.0)

@@ -11,6 +11,7 @@ from typing import TypeVar
 
 import numpy as np
 from numpy.random import Generator
+from scipy.fft import irfft, next_fast_len, rfft
 from scipy.signal import butter, fftconvolve, iirpeak, sosfilt, tf2sos
 
 SAMPLE_RATE_HZ = 16_000
@@ -73,7 +74,7 @@ def band(waveform: np.ndarray, low_hz: float | None, high_hz: float | None) -> n
 
 def formants(waveform: np.ndarray, peaks: Iterable[tuple[float, float]]) -> np.ndarray:
     """(T,) through resonances of a throat side by side. peaks: (frequency in hertz, strength)."""
-    total = 0.03 * waveform
+    total = 0.01 * waveform
     for frequency_hz, strength in peaks:
         quality = round(2 + frequency_hz / 400)  # bands of 100 to 350 Hz, as throats have
         total = total + strength * sosfilt(_peak(_on_grid(frequency_hz), quality), waveform)
@@ -90,9 +91,10 @@ def noise(
 
 def coloured(rng: Generator, num_samples: int, slope: float) -> np.ndarray:
     """(T,) noise of RMS 1 whose amplitude falls as f^-slope: 0 white, 0.5 pink, 1 brown."""
-    spectrum = np.fft.rfft(rng.standard_normal(num_samples))
-    bins = np.maximum(np.arange(len(spectrum)), num_samples * 40 / SAMPLE_RATE_HZ)
-    shaped = np.fft.irfft(spectrum * np.maximum(bins, 1) ** -slope, num_samples)
+    length = next_fast_len(num_samples, real=True)
+    spectrum = rfft(rng.standard_normal(length))
+    bins = np.maximum(np.arange(len(spectrum)), max(1, length * 40 / SAMPLE_RATE_HZ))
+    shaped = irfft(spectrum * bins**-slope, length)[:num_samples]
     return shaped / max(shaped.std(), 1e-12)
 
 
@@ -127,6 +129,12 @@ def harmonics(angle: np.ndarray, amplitudes: Iterable[float]) -> np.ndarray:
         total += amplitude * sine
         before, sine = sine, twice_cosine * sine - before
     return total
+
+
+def tone(frequency_hz: np.ndarray, amplitudes: Sequence[float] | np.ndarray) -> np.ndarray:
+    """(T,) a tone that glides, with as many of its overtones as fit below 7.5 kHz."""
+    fitting = max(1, int(7500 / frequency_hz.max()))
+    return harmonics(phase(frequency_hz), amplitudes[:fitting])
 
 
 def pulses(frequency_hz: np.ndarray, reach_hz: float = 5000) -> np.ndarray:

@@ -12,17 +12,20 @@ from training.sounds.signals import (
     curve,
     decay,
     faded,
-    harmonics,
+    formants,
     noise,
     phase,
     pick,
+    pulses,
     ring,
     samples,
     showered,
     times,
+    tone,
 )
 
 SILENCE_RMS = (3e-5, 1e-3)
+_ENGINE_HZ = (70, 130, 250, 500, 1000, 1900, 3300)  # of what shakes along
 
 
 def rain(rng: Generator, seconds: float) -> np.ndarray:
@@ -75,11 +78,11 @@ def engine(rng: Generator, seconds: float) -> np.ndarray:
     num_samples, style = samples(seconds), pick(rng, ("idle", "rev", "pass"))
     spread = 0.02 if style == "idle" else rng.uniform(0.1, 0.45)
     turns_hz = rng.uniform(25, 110) * curve(rng, num_samples, 0.7, 1 - spread, 1 + spread)
-    angle = phase(turns_hz * (1 + 0.02 * at_peak(noise(rng, num_samples, None, 30))))
-    strengths = rng.uniform(0.2, 1.0, 30) / np.arange(1, 31) ** rng.uniform(0.4, 1.0)
+    turns_hz *= 1 + 0.02 * at_peak(noise(rng, num_samples, None, 30))
+    body = [(hz * rng.uniform(0.7, 1.4), rng.uniform(0.1, 1) / hz**0.3) for hz in _ENGINE_HZ]
     rough = 1 + rng.uniform(0.2, 0.6) * at_peak(noise(rng, num_samples, None, 40))
-    hum = at_peak(harmonics(angle, strengths) * rough)
-    beat = 0.6 + 0.4 * np.sin(angle / 2)
+    hum = at_peak(formants(pulses(turns_hz, rng.uniform(1500, 6000)), body) * rough)
+    beat = 0.6 + 0.4 * np.sin(phase(turns_hz / 2))
     exhaust = band(coloured(rng, num_samples, 0.5), 80, rng.uniform(1500, 5000)) * beat
     mix = hum + at_peak(exhaust, rng.uniform(0.15, 0.6))
     if style == "pass":
@@ -93,7 +96,7 @@ def vacuum_cleaner(rng: Generator, seconds: float) -> np.ndarray:
     num_samples = samples(seconds)
     air = band(coloured(rng, num_samples, rng.uniform(0.1, 0.4)), 150, rng.uniform(5000, 7500))
     motor_hz = rng.uniform(150, 500) * curve(rng, num_samples, 0.8, 0.98, 1.02)
-    whine = harmonics(phase(motor_hz), rng.uniform(0.05, 1, 12) / np.arange(1, 13))
+    whine = tone(motor_hz, rng.uniform(0.05, 1, 12) / np.arange(1, 13))
     return faded(at_peak(air, 0.8) + at_peak(whine, rng.uniform(0.15, 0.5)), 0.05)
 
 

@@ -25,6 +25,7 @@ from training.sounds.signals import (
     ring,
     samples,
     times,
+    tone,
 )
 
 # Partials of a struck bell (ratio to the strike note, strength, decay in seconds): hum, prime,
@@ -41,10 +42,10 @@ _CHORDS = ((0, 4, 7), (0, 3, 7), (0, 4, 7, 12), (0, 3, 7, 10), (0, 4, 7, 11), (-
 def beeps(rng: Generator) -> Callable[[], np.ndarray]:
     """Equal tones, of sine to square shape."""
     length = samples(rng.uniform(0.08, 0.35))
-    angle = phase(np.full(length, np.exp(rng.uniform(np.log(400), np.log(3000)))))
-    tone = harmonics(angle, (1.0, rng.uniform(0, 0.15), rng.uniform(0, 0.3)))
-    tone = faded(np.tanh(rng.uniform(0.3, 3) * tone), 0.006)
-    return lambda: tone
+    frequency = np.full(length, np.exp(rng.uniform(np.log(400), np.log(3000))))
+    square = rng.uniform(0, 0.35)
+    beep = faded(tone(frequency, (1.0, square / 4, square, square / 5, square / 2)), 0.006)
+    return lambda: beep
 
 
 def bells(rng: Generator) -> Callable[[], np.ndarray]:
@@ -79,8 +80,8 @@ def siren(rng: Generator, seconds: float) -> np.ndarray:
         rate_hz = rng.uniform(0.15, 0.6) if style == "wail" else rng.uniform(2.2, 4.5)
         sweep = 0.5 - 0.5 * np.cos(2 * np.pi * (rate_hz * clock + rng.uniform()))
         frequency = low_hz * rng.uniform(1.7, 2.6) ** sweep
-    tone = harmonics(phase(frequency), rng.uniform(0.3, 1, 8) / np.arange(1, 9))
-    return faded(np.tanh(2 * tone) * curve(rng, num_samples, 0.8, 0.6, 1.0), 0.03)
+    wail = tone(frequency, rng.uniform(0.2, 1, 9) / np.arange(1, 10) ** rng.uniform(0.3, 1.2))
+    return faded(wail * curve(rng, num_samples, 0.8, 0.6, 1.0), 0.03)
 
 
 def phone_ring(rng: Generator, seconds: float) -> np.ndarray:
@@ -90,19 +91,19 @@ def phone_ring(rng: Generator, seconds: float) -> np.ndarray:
     style, rate_hz = pick(rng, ("warble", "hammer", "tune")), rng.uniform(14, 26)
     if style == "hammer":
         strokes = np.abs(np.sin(np.pi * rate_hz * clock))
-        tone = sum(ring_hz[1] * np.sin(2 * np.pi * low_hz * ring_hz[0] * clock) for ring_hz in
+        rung = sum(ring_hz[1] * np.sin(2 * np.pi * low_hz * ring_hz[0] * clock) for ring_hz in
                    ((1, 1), (1.27, 0.8), (2.4, 0.4), (3.9, 0.3))) * (0.25 + strokes)  # fmt: skip
     elif style == "tune":
         notes = low_hz * 2 ** (rng.choice(_PENTATONIC, int(rng.integers(3, 7))) / 12)
         step = (clock / rng.uniform(0.1, 0.18)).astype(int) % len(notes)
-        tone = harmonics(phase(notes[step]), (1.0, 0.3, 0.3, 0.1))
+        rung = tone(notes[step], (1.0, 0.3, 0.3, 0.1))
     else:
         warble = np.sin(2 * np.pi * rate_hz * clock) > 0
         frequency = np.where(warble, low_hz, low_hz * rng.uniform(1.15, 1.35))
-        tone = harmonics(phase(frequency), (1.0, 0.2, 0.35, 0.1, 0.15))
+        rung = tone(frequency, (1.0, 0.2, 0.35, 0.1, 0.15))
     ring_s, pause_s = rng.uniform(0.5, 1.4), rng.uniform(0.3, 1.0)
     inside = (clock + rng.uniform(0, 0.4)) % (ring_s + pause_s) < ring_s
-    return faded(tone * _gate(inside, 0.03 if style == "hammer" else 0.004))
+    return faded(rung * _gate(inside, 0.03 if style == "hammer" else 0.004))
 
 
 def alarm_clock(rng: Generator, seconds: float) -> np.ndarray:
@@ -118,10 +119,13 @@ def alarm_clock(rng: Generator, seconds: float) -> np.ndarray:
             add_at(rattle, blow, samples(onset_s), rng.uniform(0.7, 1))
             onset_s += pace_s * rng.uniform(0.9, 1.1)
         return faded(rattle)
-    tone = np.tanh(rng.uniform(1, 5) * np.sin(2 * np.pi * rng.uniform(1000, 3200) * clock))
+    square = rng.uniform(0, 0.4)
+    shrill = tone(
+        np.full(num_samples, rng.uniform(1000, 3200)), (1, 0.05, square, 0.02, square / 2)
+    )
     pip_s, pips = rng.uniform(0.10, 0.14), pick(rng, (2, 3, 4, 4))
     within = (clock + rng.uniform(0, 0.1)) % (pips * pip_s + rng.uniform(0.2, 0.5))
-    return faded(tone * _gate((within < pips * pip_s) & (within % pip_s < 0.55 * pip_s)))
+    return faded(shrill * _gate((within < pips * pip_s) & (within % pip_s < 0.55 * pip_s)))
 
 
 def _gate(inside: np.ndarray, seconds: float = 0.004) -> np.ndarray:
