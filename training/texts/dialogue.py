@@ -133,6 +133,8 @@ def _fillings(name: str, data: dict[str, Any], language: str) -> Sequence[Fillin
         return fillings.both_ways(tables[of])
     if kind == "phrases":
         return [{"phrase": text} for text in _phrases(data["phrases"], language)]
+    if kind == "statements":
+        return [{"statement": text} for text in _open_sentences(language, data["subjects"])]
     if kind == "nouns":
         known = {word for rows in tables.values() for row in rows for word in row.values()}
         tongues = [row["language"] for row in tables["languages"]]
@@ -141,19 +143,22 @@ def _fillings(name: str, data: dict[str, Any], language: str) -> Sequence[Fillin
 
 
 def _phrases(rows: Sequence[Sequence[str]], language: str) -> list[str]:
-    """What is repeated: rows of parts multiplied out, and short sentences of open words."""
+    """What is repeated: rows of parts multiplied out, five times, and open sentences."""
     gap = "" if language == "zh" else " "
     parts = ([re.split(r"\s*\|\s*", part) for part in row] for row in rows)
-    found = [gap.join(texts) for choices in parts for texts in product(*choices)]
+    listed = [gap.join(texts) for choices in parts for texts in product(*choices)]
+    return listed * 5 + _open_sentences(language)
+
+
+def _open_sentences(language: str, starts: str = "") -> list[str]:
+    """Short sentences of open words without a final mark or digits, that begin with a pattern."""
     if language == "zh":
-        sentences = mandarin_sentences(random.Random(1), OPEN_PHRASES)
+        sentences = mandarin_sentences(random.Random(1), 3 * OPEN_PHRASES)
     else:
         sentences = [inside(text) for text in english_sentences() if len(text.split()) < 7]
-    plain = [text.rstrip(_MARKS) for text in sentences if not is_held_out(text)]
-    return (
-        found * 5
-        + [text for text in plain if not re.search(r"[\d.?!？]|[A-Z]{2}", text)][:OPEN_PHRASES]
-    )
+    fitting = re.compile(starts + r"(?!.*[A-Z]{2})[^\d?？!！.]+[.。]")
+    kept = (t[:-1] for t in sentences if fitting.fullmatch(t) and not is_held_out(t))
+    return list(kept)[:OPEN_PHRASES]
 
 
 def _polite(wording: str, forms: Mapping[str, tuple[str, ...]]) -> list[str]:
@@ -234,8 +239,11 @@ def _follow(
     if going_on and rng.random() < GOING_ON_SHARE:
         branch, linked = rng.choice(going_on)
         return _ask(rng, talk, branch, held_out, linked)
-    kinds = [k for k, b in talk.memory.items() if b.wordings]
-    kind = rng.choice([k for k in kinds if k != "recall" or turns[-1].branch.recall])
+    has_name = any("name" in turn.filling for turn in turns)
+    weights = {kind: 1.0 for kind, branch in talk.memory.items() if branch.wordings}
+    weights["name"] = 3.0 if has_name else 0.3
+    weights["recall"] *= bool(turns[-1].branch.recall)
+    (kind,) = rng.choices(list(weights), list(weights.values()))
     return _remember(rng, talk, kind, turns, held_out)
 
 
@@ -325,13 +333,14 @@ def _plain_questions(language: str) -> dict[str, tuple[str, Branch, Filling]]:
 
 
 def recorded_questions(language: str, texts: Sequence[str]) -> list[Exchange]:
-    """The first questions among recorded `texts` (lower case, number words) that training may ask,
+    """The first questions among recorded `texts` (of number words) that training may ask,
     each with its answer; follow-ups and combinations kept for evaluation are left out."""
     exchanges = (_recognised(text, language) for text in texts)
     return [exchange for exchange in exchanges if exchange]
 
 
 def _recognised(text: str, language: str) -> Exchange | None:
+    text = text.lower()
     for form, body in _bodies(text, language):
         if body in _plain_questions(language):
             wording, branch, filling = _plain_questions(language)[body]
@@ -349,12 +358,15 @@ def _bodies(text: str, language: str) -> Iterator[tuple[str, str]]:
 
 
 def _repeated(text: str, language: str) -> Exchange | None:
-    """A request to repeat any phrase."""
+    """A request to repeat any phrase, if not in a wording kept for evaluation."""
     talk = talk_of(language)
     branch = next(b for b in talk.branches if b.topic == "repeating")
-    for wording in sorted(branch.wordings, key=len, reverse=True):  # not 跟我说 for 说
+    wordings = sorted((*branch.wordings, *branch.unseen), key=len, reverse=True)
+    for wording in wordings:  # the longest first: "say after me, ...", not "say ..."
         for form in _polite(wording, talk.forms):
             match = re.fullmatch(re.escape(form.lower()).replace(r"\{phrase\}", "(.+)"), text)
+            if match and wording in branch.unseen:
+                return None
             if match:
                 phrase = as_written(match[1], language)
                 phrase = phrase if language == "zh" else inside(phrase)

@@ -12,7 +12,7 @@ from training.texts.written import is_name
 
 Filling = Mapping[str, str]
 LARGEST = 20  # of sums, counts and comparisons
-COMMON_SENSES = 3  # of a WordNet noun that questions are asked about: tagged senses at least
+COMMON_SENSES = 2  # of a WordNet noun that questions are asked about: tagged senses at least
 
 
 def number(value: int, language: str) -> str:
@@ -63,9 +63,11 @@ def _comparisons(language: str) -> list[Filling]:
     ]
 
 
-def _beyond(language: str) -> list[Filling]:
-    """Pairs of numbers whose sums and differences nobody has learned."""
-    return [_pair(a, b, 0, language) for a in range(21, 100, 4) for b in range(2, 60, 7)]
+def _beyond(language: str, is_beyond: Callable[[int, int], bool]) -> list[Filling]:
+    """Pairs of small numbers whose result nobody has learned, and pairs of larger ones."""
+    small = [(a, b) for a in range(LARGEST + 1) for b in range(LARGEST + 1) if is_beyond(a, b)]
+    large = [(a, b) for a in range(LARGEST + 1, 100, 4) for b in range(2, 60, 7)]
+    return [_pair(a, b, 0, language) for a, b in small + large]
 
 
 def neighbours(names: Sequence[str], step: int) -> list[Filling]:
@@ -75,19 +77,21 @@ def neighbours(names: Sequence[str], step: int) -> list[Filling]:
 
 
 def both_ways(rows: Sequence[Filling]) -> list[Filling]:
-    """Each word of a pair with the other one; a word of several pairs counts in its first."""
-    pairs = {row["other"]: row["word"] for row in reversed(rows)}
-    pairs |= {row["word"]: row["other"] for row in reversed(rows)}
-    return [{"word": word, "other": other} for word, other in pairs.items()]
+    """Each word of a pair with the other one. Of a word in several pairs the first counts, and
+    `also` is the last."""
+    found: dict[str, list[str]] = {}
+    for row in rows:
+        found.setdefault(row["word"], []).append(row["other"])
+    for row in rows:
+        found.setdefault(row["other"], []).append(row["word"])
+    return [{"word": w, "other": o[0], "also": o[-1]} for w, o in found.items()]
 
 
 @cache
 def open_words(language: str) -> list[str]:
     """Common nouns: WordNet's with several senses found in texts, or jieba's."""
     if language == "zh":
-        words, weights = mandarin_words()["n"]
-        ranked = sorted(zip(weights, words, strict=True), reverse=True)
-        return [word for _, word in ranked if len(word) > 1][:3000]
+        return [word for word in mandarin_words()["n"].words if len(word) > 1][:3000]
     rows = (line.split() for line in (WORDNET / "index.noun").read_text().splitlines())
     words = [r[0] for r in rows if r[0].isalpha() and int(r[-int(r[2]) - 1]) >= COMMON_SENSES]
     return [word for word in words if not is_name(word)]
@@ -110,5 +114,7 @@ COMPUTED: dict[str, Callable[[str], list[Filling]]] = {
     "counts_up": lambda language: _counts(language, 1),
     "counts_down": lambda language: _counts(language, -1),
     "comparisons": _comparisons,
-    "beyond": _beyond,
+    "sums_beyond": lambda language: _beyond(language, lambda a, b: a + b > LARGEST),
+    "differences_beyond": lambda language: _beyond(language, lambda a, b: a < b),
+    "products": lambda language: _beyond(language, lambda a, b: min(a, b) > 1),
 }

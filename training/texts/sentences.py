@@ -4,7 +4,9 @@ import hashlib
 import random
 import re
 from collections import Counter, defaultdict
+from dataclasses import dataclass
 from functools import cache
+from itertools import accumulate
 from pathlib import Path
 
 import jieba
@@ -87,16 +89,27 @@ def _common_hanzi() -> tuple[str, ...]:
 HANZI: tuple[str, ...] = _common_hanzi()
 
 
+@dataclass(frozen=True)
+class Words:
+    """Words of one part of speech, and their weights in drawing, summed up."""
+
+    words: list[str]
+    cumulative: list[float]
+
+
 @cache
-def mandarin_words() -> dict[str, tuple[list[str], list[float]]]:
-    """Words of common hanzi by part of speech (n, v, ...; nr persons, ns places), with weights."""
+def mandarin_words() -> dict[str, Words]:
+    """Words of common hanzi, the most frequent first, by part of speech (n, v, ...; nr persons,
+    ns places)."""
     known, by_kind = set(HANZI), defaultdict(list)
-    for word, kind, frequency in _dictionary():
+    for word, kind, frequency in sorted(_dictionary(), key=lambda row: -row[2]):
         if frequency >= MIN_WORD_FREQUENCY and known.issuperset(word):
-            by_kind[kind[:2] if kind[:2] in ("nr", "ns") else kind[0]].append(
-                (word, frequency**0.5)
-            )
-    return {k: ([w for w, _ in rows], [f for _, f in rows]) for k, rows in by_kind.items()}
+            slot = kind[:2] if kind[:2] in ("nr", "ns") else kind[0]
+            by_kind[slot].append((word, frequency**0.5))
+    return {
+        slot: Words([word for word, _ in rows], list(accumulate(weight for _, weight in rows)))
+        for slot, rows in by_kind.items()
+    }
 
 
 @cache
@@ -116,8 +129,8 @@ def _filled(pattern: str, rng: random.Random) -> str:
     def fill(match: re.Match[str]) -> str:
         name = match[1]
         if name in mandarin_words():
-            words, weights = mandarin_words()[name]
-            return rng.choices(words, weights)[0]
+            of = mandarin_words()[name]
+            return rng.choices(of.words, cum_weights=of.cumulative)[0]
         return _SLOT.sub(fill, rng.choice(_patterns()[name]))
 
     return with_digits(_SLOT.sub(fill, pattern), "zh")

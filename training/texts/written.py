@@ -299,14 +299,14 @@ def _named(word: str, names: dict[str, str]) -> str:
 
 
 def as_written(text: str, language: str) -> str:
-    """A text in lower case with spelled-out numbers as people write it, final mark and all.
+    """A text with spelled-out numbers as people write it, final mark and all. English in lower case
+    gets its capitals; a text that has some keeps them.
 
     "what is twelve plus five, kimi?" -> "What is 12 plus 5, Kimi?". Deterministic.
     """
     if language == "zh":
         return _mandarin_digits(text)
-    body = text.lower().rstrip(".")
-    written = _glued(body, _names().sentences)
-    written = (written or _with_capitals(body)) + text[len(body) :]
-    written = _english_digits(written)
-    return re.sub(r"(?:^|(?<=[.?!] ))[a-z]", lambda m: m[0].upper(), written)
+    if text == text.lower():
+        body = text.rstrip(".")
+        text = (_glued(body, _names().sentences) or _with_capitals(body)) + text[len(body) :]
+    return re.sub(r"(?:^|(?<=[.?!] ))[a-z]", lambda m: m[0].upper(), _english_digits(text))
