@@ -61,7 +61,8 @@ class Reply:
     def completion(self, answer: Answer) -> ChatCompletion:
         """The whole answer; a spoken one is encoded and kept."""
         audio = self._audio(answer) if self.speaks else None
-        message = ReplyMessage(content=None if audio else answer.text, audio=audio)
+        content = None if audio else answer.text
+        message = ReplyMessage(content=content, audio=audio, heard=answer.heard or None)
         reason = self.finish_reason(answer.finished)
         return ChatCompletion(
             id=self.id,

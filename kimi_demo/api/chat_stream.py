@@ -10,7 +10,7 @@ from typing import Literal
 from kimi_demo.api.chat_reply import Reply
 from kimi_demo.api.history import new_id
 from kimi_demo.audio import Audio
-from kimi_demo.events import AudioDelta, Event, Finished, TextDelta, Weighed
+from kimi_demo.events import AudioDelta, Event, Finished, HeardDelta, TextDelta, Weighed
 from kimi_demo.wire.chat import AudioDeltaPart, ChatChunk, ChatUsage, ChunkChoice, Delta
 
 Chunks = list[ChatChunk]
@@ -43,6 +43,9 @@ class _Teller:
         match event:
             case Weighed(probabilities):
                 self._probabilities = list(probabilities)
+            case HeardDelta(text):
+                yield from self._begin()
+                yield self._chunk(Delta(heard=text))
             case TextDelta(text):
                 self._text.append(text)
                 yield from self._begin()

@@ -98,6 +98,7 @@ class AssistantMessage(Strict):
     audio: AudioReference | None = None
     refusal: None = None
     name: str | None = None
+    heard: str | None = Field(None, description="Of its reply; has no effect.")
 
 
 ChatMessage = Annotated[SystemMessage | UserMessage | AssistantMessage, Field(discriminator="role")]
@@ -199,6 +200,10 @@ class ReplyMessage(BaseModel):
     content: str | None = Field(description="Its words; null where they stand with the audio.")
     refusal: None = None
     audio: ReplyAudio | None = None
+    heard: str | None = Field(
+        None,
+        description="An addition: what the model heard the user say, where it writes that down.",
+    )
 
 
 class ReplyChoice(BaseModel):
@@ -265,6 +270,9 @@ class Delta(BaseModel):
     role: Literal["assistant"] | None = None
     content: str | None = None
     audio: AudioDeltaPart | None = None
+    heard: str | None = Field(
+        None, description="An addition: of what the model heard the user say; before the answer."
+    )
 
 
 class ChunkChoice(BaseModel):

@@ -25,6 +25,7 @@ from kimi_demo.errors import EngineError
 from kimi_demo.events import (
     AudioDelta,
     Finished,
+    HeardDelta,
     Started,
     Stepped,
     TextDelta,
@@ -58,6 +59,7 @@ ANSWER = [
     Stepped(3, 2),
     finished(),
 ]
+HEARD = [HeardDelta(" what does "), HeardDelta("a dog say?")]
 WRITTEN = [event for event in ANSWER if not isinstance(event, AudioDelta)]
 
 
@@ -352,6 +354,46 @@ def test_a_guided_choice_streams_its_probabilities(client):
     assert "".join(delta.get("content", "") for delta in deltas) == "dog"
     assert sum(chunks[-1].choice_probabilities) == pytest.approx(1.0)
     assert "choice_probabilities" not in chunks[-2].model_fields_set
+
+
+# What the model heard: an addition, which the official client hands through.
+
+
+@pytest.mark.parametrize("options", [{}, SPOKEN])
+def test_what_was_heard_stands_beside_the_answer(serving_script, options):
+    engine, site = serving_script([ANSWER[0], *HEARD, *ANSWER[1:]])
+    with site.client() as client:
+        message = ask(client, [user(heard())], "scripted", **options).choices[0].message
+        assert message.heard == "what does a dog say?"
+        assert "hello" in (message.content, message.audio and message.audio.transcript)
+        ask(client, [user(heard()), message, user(heard())], "scripted", **options)
+    assert len(engine.requests) == 2  # the reply with all its fields is taken as history
+
+
+@pytest.mark.parametrize("options", [{}, STREAMED])
+def test_what_was_heard_is_streamed_before_the_answer(serving_script, options):
+    _, site = serving_script([ANSWER[0], *HEARD, *ANSWER[1:]])
+    with site.client() as client:
+        chunks = list(ask(client, [user(heard())], "scripted", stream=True, **options))
+        with client.chat.completions.stream(
+            model="scripted", messages=[user(heard())], **options
+        ) as stream:
+            folded = stream.get_final_completion().choices[0].message
+    deltas, _ = check_chunks(chunks, "scripted")
+    told = [number for number, delta in enumerate(deltas) if "heard" in delta]
+    assert [deltas[number] for number in told] == [{"heard": event.text} for event in HEARD]
+    begins = next(n for n, delta in enumerate(deltas) if said_in(delta))
+    assert max(told) < begins
+    assert folded.heard == " what does a dog say?"
+    assert "heard" not in {name for delta in deltas[begins:] for name in delta}
+
+
+def said_in(delta):
+    return delta.get("content") or delta.get("audio", {}).get("transcript")
+
+
+def test_who_writes_nothing_down_says_nothing_of_it(client):
+    assert ask(client).choices[0].message.heard is None
 
 
 # What the model is told.

@@ -24,13 +24,14 @@ from kimi_demo.events import (
     Answer,
     AudioDelta,
     Finished,
+    HeardDelta,
     Queued,
     Started,
     TextDelta,
     Timings,
     collect,
 )
-from kimi_demo.messages import Message, Request, Sampling, TextPart
+from kimi_demo.messages import AudioPart, Message, Request, Sampling, TextPart
 from kimi_demo.options import RemoteOptions
 from kimi_demo.services.conversation import Conversation, Turn
 from kimi_demo.services.reading import read_aloud
@@ -87,6 +88,20 @@ def test_the_words_of_speech_come_with_it(serve_api: Callable[..., Any]):
         engine = RemoteEngine.connected(RemoteOptions(f"{site.url}/v1"))
         answer = collect(engine.stream(engine.capabilities.tasks.speech("good day.")))
         assert (answer.text, len(answer.waveform)) == ("good day", 480)
+        engine.close()
+
+
+@pytest.mark.parametrize("output", ["text", "both"])
+def test_what_was_heard_comes_before_the_answer(serve_api: Callable[..., Any], output: Any):
+    ending = Finished("stop", 3, 6, 0, Timings(0.1, None, 0.2, 0.0))
+    script = [HeardDelta("what time "), HeardDelta("is it?"), TextDelta("five."), ending]
+    with serve_api(scripted(script)) as site:
+        engine = RemoteEngine.connected(RemoteOptions(f"{site.url}/v1"))
+        question = Message("user", (AudioPart(clip(SPOKEN)),))
+        events = list(engine.stream(Request((question,), output)))
+        told = [event for event in events if isinstance(event, HeardDelta | TextDelta)]
+        assert told == script[:3]
+        assert collect(events).heard == "what time is it?"
         engine.close()
 
 

@@ -15,7 +15,7 @@ from kimi_demo.engine.remote.replies import Chunk, Usage, read, reason, samples
 from kimi_demo.engine.remote.server import Server, refused
 from kimi_demo.engine.remote.tally import Tally
 from kimi_demo.errors import EngineError, InputError
-from kimi_demo.events import Event, Finished, Started, TextDelta, Weighed
+from kimi_demo.events import Event, Finished, HeardDelta, Started, TextDelta, Weighed
 from kimi_demo.messages import Option, Request
 from kimi_demo.wire import sse
 
@@ -81,6 +81,7 @@ class _Answer:
         for choice in chunk.choices[:1]:
             self._reason = choice.finish_reason or self._reason
             delta, audio = choice.delta, choice.delta.audio
+            yield from map(HeardDelta, filter(None, [delta.heard]))
             yield from self._tally.text(delta.content or delta.refusal or "")
             if audio:
                 self._audio_id = audio.id or self._audio_id

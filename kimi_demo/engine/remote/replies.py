@@ -73,6 +73,7 @@ class Delta(BaseModel):
     content: str | None = None
     refusal: str | None = None
     audio: AudioDelta | None = None
+    heard: str | None = None
 
 
 class Choice(BaseModel):
