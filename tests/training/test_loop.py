@@ -12,7 +12,6 @@ from torch import distributed, nn
 from torch.multiprocessing.spawn import spawn
 
 from training import average_runs
-from training.muon import Muon, orthogonalise
 from training.loop import (
     Trainer,
     TrainingOptions,
@@ -20,6 +19,7 @@ from training.loop import (
     load_averaged,
     load_matching,
 )
+from training.muon import Muon, orthogonalise
 
 OPTIONS = TrainingOptions(steps=12, warmup_steps=3, log_every_steps=1, bfloat16=False)
 

@@ -293,12 +293,12 @@ def test_every_command_keeps_the_contract_of_commands(line, name):
 
 
 def test_a_missing_tool_is_named(monkeypatch, capsys):
-    monkeypatch.setitem(sys.modules, "pocketsphinx", None)
-    for module in ("training.recognizer", "training.evaluate"):
+    monkeypatch.setitem(sys.modules, "onnx", None)
+    for module in ("training.kokoro", "training.speak"):
         monkeypatch.delitem(sys.modules, module, raising=False)
-    assert TRAINING.run(["evaluate"]) == 2
+    assert TRAINING.run(["speak"]) == 2
     complaint = capsys.readouterr().err
-    assert "needs the package pocketsphinx" in complaint
+    assert "needs the package onnx" in complaint
     assert "-r training/requirements.txt" in complaint
 
 

@@ -17,15 +17,6 @@ from kimi_demo.model.vocabulary import (
     Vocabulary,
     published_special_tokens,
 )
-from training.phones import PHONES
-from training.train_text_tokenizer import (
-    DEFAULT_MERGES,
-    TEXT_IDS,
-    domain_texts,
-    mandarin_characters,
-    phone_token,
-    train,
-)
 
 RANKS = {bytes([value]): value for value in range(256)} | {
     b"th": 256,
@@ -264,60 +255,3 @@ def test_broken_ranks_are_refused(tmp_path, content):
 def test_ranks_with_a_hole_are_refused():
     with pytest.raises(CheckpointError, match="ranks"):
         TextTokenizer({**RANKS, b"hole": 999})
-
-
-def test_training_is_deterministic_and_learns_the_words_of_its_texts(tmp_path):
-    texts = ["the weather is fine today.", "is the weather fine?", "where is the cat?"] * 5
-    tokenizer = train(texts, 60, tmp_path / "a")
-    train(texts, 60, tmp_path / "b")
-    for name in ("tiktoken.model", "tokenizer_config.json"):
-        assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
-    assert len(tokenizer.encode("the weather")) == 2
-    assert [tokenizer.decode(tokenizer.encode(text)) for text in AWKWARD_TEXTS] == AWKWARD_TEXTS
-
-
-def test_a_trained_tokenizer_names_control_tokens_and_hides_phones(tmp_path):
-    tokenizer = train(["hello there"], 5, tmp_path)
-    pad = TEXT_IDS - 1
-    vocabulary = Vocabulary.from_names(tokenizer.special_ids, TEXT_IDS, pad)
-    assert vocabulary.text_blank == tokenizer.special_ids["<|im_kimia_text_blank|>"]
-    phones = [tokenizer.special_ids[phone_token(phone)] for phone in PHONES]
-    assert len(set(phones)) == len(PHONES)
-    assert max(phones) < pad
-    assert tokenizer.decode([*phones, ord("a")]) == "a"
-
-
-def test_every_given_character_is_one_id_after_the_merges(tmp_path):
-    characters = ["你", "好", "他", "，", "。", "é", "🎙", "好"]
-    plain = train(["hello there"], 5, tmp_path / "plain")
-    tokenizer = train(["hello there"], 5, tmp_path / "zh", characters)
-    for character in characters:
-        assert len(tokenizer.encode(character)) == 1, character
-    text = "hello, 你好，好好。他🎙é"
-    assert tokenizer.decode(tokenizer.encode(text)) == text
-    assert len(tokenizer.encode("你好他，。")) == 5  # nothing merges across characters
-    assert tokenizer.encode("hello there") == plain.encode("hello there")
-    assert tokenizer.encode("鑫") == list("鑫".encode())  # unknown ones are bytes
-    assert tokenizer.decode(tokenizer.encode("他们")) == "他们"  # some share a beginning
-
-
-def test_characters_come_in_the_same_order_each_time(tmp_path):
-    for name, characters in (("a", "我你他"), ("b", {"他", "我", "你"})):
-        train(["hello"], 5, tmp_path / name, characters)
-    ranks = [(tmp_path / name / "tiktoken.model").read_bytes() for name in "ab"]
-    assert ranks[0] == ranks[1]
-
-
-def test_the_characters_of_the_domain_fit_beside_the_merges(tmp_path):
-    characters = mandarin_characters(200, 1)
-    assert {"你", "好", "，", "。", "？"} <= characters
-    assert all(ord(character) > 0x7F for character in characters)
-    texts = list(domain_texts(300, 1))
-    tokenizer = train(texts, DEFAULT_MERGES, tmp_path, characters)
-    assert tokenizer.base_tokens >= 256 + DEFAULT_MERGES + len(characters)
-    assert max(tokenizer.special_ids.values()) < TEXT_IDS - 1
-
-
-def test_more_merges_than_there_is_room_for_are_refused(tmp_path):
-    with pytest.raises(ValueError, match="room"):
-        train(["hello"], 5, tmp_path, map(chr, range(0x4E00, 0x4E00 + TEXT_IDS)))
