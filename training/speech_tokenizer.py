@@ -42,7 +42,7 @@ MEL_MEAN, MEL_SCALE = -5.0, 3.0
 QUANTIZE_FROM = 0.3  # of the budget
 COMMITMENT = 0.25
 EMA_DECAY, DEAD_COUNT = 0.98, 0.03
-MEL_NOISE = 0.04  # added to the log-mel input while training
+MEL_NOISE, TILT, BAND = 0.08, 0.1, 12  # of the log-mel input while training, see `disturbed`
 BATCH_POSITIONS = 1100
 
 
@@ -73,8 +73,7 @@ class Readout(nn.Module):
         x = x + self.positions[: x.shape[1]]
         for layer in self.coarse:
             x = layer(x, valid[:, None, None, :])
-        x = x + 0  # (B, P, inner)
-        x = self.expand(x).unflatten(-1, (FRAMES, -1)).flatten(1, 2)
+        x = self.expand(x).unflatten(-1, (FRAMES, -1)).flatten(1, 2)  # (B, 4 P, inner)
         frames = valid.repeat_interleave(FRAMES, 1)[:, None, None, :]
         for layer in self.fine:
             x = layer(x, frames)
@@ -198,8 +197,7 @@ class Batch:
 
 def losses_of(module: TokenizerTraining, batch: Batch) -> Losses:
     """Phones a frame, letters by CTC, Whisper's features, mel by L1, and the pull to the codes."""
-    noisy = batch.mel + MEL_NOISE * torch.randn_like(batch.mel)
-    (phones, letters, mel, features), commitment, _ = module(noisy, batch.valid)
+    (phones, letters, mel, features), commitment, _ = module(disturbed(batch.mel), batch.valid)
     phone_loss = F.cross_entropy(phones[batch.frames].float(), batch.phones[batch.frames])
     spelling = letter_loss(letters, batch.letters, batch.lengths * FRAMES)
     made, true = features.float()[batch.frames], batch.features[batch.frames]
@@ -217,6 +215,17 @@ def losses_of(module: TokenizerTraining, batch: Batch) -> Losses:
     }
 
 
+def disturbed(mel: Tensor) -> Tensor:
+    """(B, M, T) with noise, another tilt of the spectrum, and a band of it missing."""
+    rows, bins, _ = mel.shape
+    ramp = torch.linspace(-TILT, TILT, bins)[:, None] * torch.randn(rows, 1, 1)
+    first = torch.randint(0, bins, (rows, 1, 1))
+    place = torch.arange(bins)[:, None]
+    kept = (place < first) | (place >= first + torch.randint(0, BAND + 1, (rows, 1, 1)))
+    quiet = mel.amin((1, 2), keepdim=True)
+    return torch.where(kept, mel + ramp + MEL_NOISE * torch.randn_like(mel), quiet)
+
+
 @torch.no_grad()
 def evaluate(
     module: TokenizerTraining, cache: Cache, entries: list[Entry], scale
@@ -226,6 +235,8 @@ def evaluate(
     used: set[int] = set()
     kinds = {name: [e for e in entries if kind_of(e) == name][:60] for name in ("en", "zh", "hear")}
     for name, chosen in kinds.items():
+        if not chosen:
+            continue
         said, heard, right, frames, distance = [], [], 0, 0, 0.0
         for begin in range(0, len(chosen), 15):
             batch = Batch(cache, chosen[begin : begin + 15], scale)
