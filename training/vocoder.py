@@ -226,13 +226,8 @@ def _magnitudes(waveform: Tensor, size: int, hop: int) -> Tensor:
     return spectrum.abs().clamp_min(1e-5)
 
 
-def main() -> None:
-    """``python -m training.train_vocoder``"""
+if __name__ == "__main__":
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser()
     add_arguments(parser)
     run(parser.parse_args())
-
-
-if __name__ == "__main__":
-    main()

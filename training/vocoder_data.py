@@ -29,7 +29,7 @@ Batch = tuple[Tensor, Tensor]
 
 @dataclass(frozen=True)
 class SpeechCache:
-    """Utterances of one voice at the vocoder's rate, end to end in one memory-mapped array.
+    """Utterances at the vocoder's rate, end to end in one memory-mapped array.
 
     samples: (N,) int16. offsets: (utterances + 1,), where each begins, and the end.
     """
@@ -56,7 +56,7 @@ class SpeechCache:
 
 
 def write_speech_cache(waveforms: Iterable[np.ndarray], folder: Path) -> SpeechCache:
-    """Lays (N,) int16 utterances end to end in a cache folder.
+    """Writes (N,) int16 utterances at 24 kHz into a cache folder.
 
     One after the other through a raw file, because hours of speech need not fit in memory.
     """
