@@ -3,8 +3,10 @@
 A species draws one animal; the animal calls again and again, so that its calls can be counted.
 """
 
+import json
 from collections.abc import Callable
 from dataclasses import dataclass
+from importlib.resources import files
 
 import numpy as np
 from numpy.random import Generator
@@ -111,96 +113,28 @@ def _shaped(call: np.ndarray, attack: float, release: float) -> np.ndarray:
     return call * np.minimum(1, place / attack) * np.minimum(1, (1 - place) / release) ** 1.3
 
 
-# Barks: rough bursts whose pitch jumps up and falls.
-dog = Species(
-    (280, 380), (0.1, 0.25), ((0.6, 0.9), (1.2, 1.6), (1.0, 1.2), (0.5, 0.8)),
-    (((570, 1.0), (1300, 0.7), (2300, 0.3), (3500, 0.12)),),
-    (0.2, 0.65), (0.04, 0.15), sizes=0.8, edges=(0.1, 0.7),
-)  # fmt: skip
-# Meows from a closed mouth over an open one to a rounded one.
-_CAT = (
-    ((500, 1.0), (2300, 0.5), (3400, 0.3)),
-    ((1000, 1.0), (1700, 0.9), (3300, 0.5), (4700, 0.2)),
-    ((600, 1.0), (1000, 0.6), (3000, 0.15)),
-)
-_meowing = Species(
-    (350, 750), (0.35, 1.0), ((0.8, 1.0), (1.1, 1.6), (1.0, 1.6), (0.6, 1.0)), _CAT,
-    (0.05, 0.2), (0.005, 0.03), edges=(0.2, 0.35),
-)  # fmt: skip
-_yowling = Species(
-    (300, 500), (0.8, 1.8), ((0.6, 0.9), (1.6, 2.6), (2.0, 2.8), (0.6, 1.2)), _CAT,
-    (0.1, 0.3), (0.03, 0.1), edges=(0.2, 0.35),
-)  # fmt: skip
-# A moo opens slowly, often breaks, and is nasal.
-cow = Species(
-    (95, 170), (0.8, 2.2), ((0.8, 0.95), (0.9, 1.1), (1.0, 1.8), (1.0, 1.8), (0.7, 1.2)),
-    (((230, 1.0), (900, 0.15), (2100, 0.05)),
-     ((480, 1.0), (850, 0.8), (1500, 0.35), (2500, 0.25)),
-     ((450, 1.0), (900, 0.7), (1600, 0.3), (2600, 0.2))),
-    (0.03, 0.2), (0.01, 0.12), sizes=0.35, edges=(0.15, 0.25),
-)  # fmt: skip
-sheep = Species(  # and goats and lambs
-    (180, 330), (0.4, 1.2), ((0.9, 1.0), (1.0, 1.15), (0.95, 1.05), (0.8, 0.95)),
-    (((650, 0.8), (1650, 1.0), (2700, 0.6), (3900, 0.35)),),
-    (0.1, 0.4), (0.02, 0.08), (6, 14), (0.1, 0.45), sizes=0.5,
-)  # fmt: skip
-_whinnying = Species(
-    (600, 1100), (0.9, 1.9), ((0.5, 0.8), (1.0, 1.25), (0.9, 1.1), (0.6, 0.8), (0.4, 0.6)),
-    (((900, 0.7), (1700, 1.0), (2900, 0.7), (4200, 0.3)),),
-    (0.1, 0.4), (0.02, 0.08), (8, 15), (0.1, 0.4), edges=(0.08, 0.3),
-)  # fmt: skip
-_SNOUT = (((350, 1.0), (1100, 0.8), (2200, 0.5), (3600, 0.3)),)
-_grunting = Species(
-    (55, 110), (0.08, 0.3), ((0.7, 0.9), (1.0, 1.3), (0.8, 1.0)), _SNOUT,
-    (0.3, 0.75), (0.08, 0.2), edges=(0.1, 0.4),
-)  # fmt: skip
-_squealing = Species(
-    (600, 1100), (0.25, 0.6), ((0.5, 0.8), (1.0, 1.2), (0.9, 1.1), (0.7, 0.9)), _SNOUT,
-    (0.2, 0.5), (0.04, 0.12), edges=(0.1, 0.3),
-)  # fmt: skip
-hen = Species(
-    (350, 600), (0.05, 0.2), ((0.7, 0.9), (1.1, 1.4), (0.6, 1.4)),
-    (((800, 0.8), (1500, 1.0), (2600, 0.7)),), (0.15, 0.6), (0.03, 0.12), edges=(0.15, 0.4),
-)  # fmt: skip
-duck = Species(  # and geese
-    (190, 360), (0.1, 0.28), ((0.85, 1.0), (1.05, 1.2), (0.7, 0.9)),
-    (((1100, 1.0), (2100, 0.9), (3200, 0.5)),),
-    (0.05, 0.4), (0.02, 0.1), sizes=0.4, edges=(0.1, 0.25),
-)  # fmt: skip
-crow = Species(
-    (380, 650), (0.2, 0.5), ((0.8, 0.9), (1.0, 1.1), (0.95, 1.05), (0.8, 0.9)),
-    (((1000, 0.6), (1650, 1.0), (3000, 0.4)),), (0.15, 0.55), (0.05, 0.15),
-)  # fmt: skip
-frog = Species(
-    (25, 95), (0.12, 0.55), ((0.85, 0.95), (1.0, 1.2), (0.8, 1.5)),
-    (((750, 1.0), (2000, 0.6)),), (0.03, 0.3), (0.01, 0.06), sizes=0.5, edges=(0.25, 0.25),
-)  # fmt: skip
-lion = Species(  # and tigers and bears
-    (45, 110), (0.6, 2.0), ((0.7, 0.9), (1.1, 1.5), (1.0, 1.3), (0.6, 0.9)),
-    (((300, 1), (700, 0.5), (1800, 0.15)), ((550, 1), (1000, 0.8), (2000, 0.3)),
-     ((350, 1), (800, 0.6), (1700, 0.2))),
-    (0.3, 0.8), (0.08, 0.25), edges=(0.25, 0.4),
-)  # fmt: skip
-_crowing = Species(
-    (420, 700), (0.1, 0.16), ((0.7, 0.9), (0.9, 1.1), (0.8, 0.9)),
-    (((900, 0.8), (1600, 1.0), (2700, 0.7), (3900, 0.3)),), (0.05, 0.25), (0.01, 0.05),
-)  # fmt: skip
+def _read_species() -> dict[str, Species]:
+    text = (files(__package__) / "species.json").read_text(encoding="utf-8")
+    return {name: Species(**ranges) for name, ranges in json.loads(text).items()}
+
+
+SPECIES = _read_species()  # geese are among the ducks, goats among the sheep, bears among the lions
 
 
 def cat(rng: Generator) -> Call:
     """Meows, or the wild yowl of a fight."""
-    return (_yowling if rng.random() < 0.2 else _meowing)(rng)
+    return SPECIES["cat yowling" if rng.random() < 0.2 else "cat meowing"](rng)
 
 
 def pig(rng: Generator) -> Call:
     """Grunts, and a squeal here and there."""
-    grunt, squeal = _grunting(rng), _squealing(rng)
+    grunt, squeal = SPECIES["pig grunting"](rng), SPECIES["pig squealing"](rng)
     return lambda: squeal() if rng.random() < 0.2 else grunt()
 
 
 def horse(rng: Generator) -> Call:
     """A whinny, often with a snort at its end."""
-    whinny = _whinnying(rng)
+    whinny = SPECIES["horse"](rng)
 
     def neigh() -> np.ndarray:
         clock = times(samples(0.4))
@@ -212,10 +146,9 @@ def horse(rng: Generator) -> Call:
 
 def rooster(rng: Generator) -> Call:
     """Cock-a-doodle-doo: two short notes, a rising one, a long one that sinks at last."""
-    syllable = _crowing(rng)
-    size = rng.uniform(0.8, 1.25)
-    throat = [_grown(rng, _crowing.throats[0], size)]
-    pitch_hz, breath = rng.uniform(*_crowing.pitch_hz), rng.uniform(*_crowing.breath)
+    species = SPECIES["rooster"]
+    syllable, throat = species(rng), [_grown(rng, species.throats[0], rng.uniform(0.8, 1.25))]
+    pitch_hz, breath = rng.uniform(*species.pitch_hz), rng.uniform(*species.breath)
 
     def crow() -> np.ndarray:
         parts = [syllable(), syllable()] if rng.random() < 0.8 else [syllable()]
