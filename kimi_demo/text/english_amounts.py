@@ -143,13 +143,14 @@ def _dotted(match: re.Match[str]) -> str:
 
 # Flights, rooms and types: "CA1234" is no number of something.
 CODES: Rule = rule(
-    r"(?<![A-Za-z])[A-Z]{1,2}[ -]?\d{3,}(?![\d.,:%]|[a-z])",
+    r"(?<![A-Za-z])[A-Z]{1,2}[ -]?\d{3,}(?![.,:]?\d|%|[a-z])",
     lambda m: " ".join(re.findall(r"[A-Z]+|\d", m[0])),
 )
 PHONES: tuple[Rule, ...] = (
     rule(r"\+\d[\d ().-]{6,18}\d(?!\d)", _phone),
     rule(r"(?<![\w-])(?:1[-. ])?\(?\d{3}\)?[-. ]\d{3}[-. ]\d{4}(?![\w-])", _phone),
     rule(r"(?<![\w-])\d{3}-\d{4}(?![\w-])", _phone),
+    rule(r"(?<=[Cc]all |[Dd]ial )\d{3}(?![\w,.-]\d)\b", _phone),
 )
 RANGES: tuple[Rule, ...] = (
     rule(r"(?<![\w-])\d+(?:-\d+){2,}(?![\w-])", _phone),
@@ -188,5 +189,5 @@ VERSIONS: tuple[Rule, ...] = (
 )
 NUMBERS: tuple[Rule, ...] = (
     rule(r"(?<=[A-Za-z])(?=\d)|(?<=\d)(?=[A-Za-z])", " "),
-    rule(NUMBER, lambda m: f" {number(m[0])} "),
+    rule(NUMBER, lambda m: number(m[0])),
 )

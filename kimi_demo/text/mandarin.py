@@ -141,6 +141,7 @@ _FIRST: tuple[Rule, ...] = (
         lambda m: phone(m[0]),
     ),
     rule(rf"{_DIAL}(\d{{3,}})(?!\d|\.\d|[{_MEASURES}])", lambda m: m[1] + phone(m[2])),
+    rule(r"(?<![\d.])(\d{3,4})(?=号?(?:房|室))", lambda m: phone(m[1])),
     rule(_DATE, _date),
     rule(
         r"(?<!\d)(\d{4})(年?)\s?[-–~到至]\s?(\d{4})(?=年)",

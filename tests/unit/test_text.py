@@ -57,6 +57,8 @@ ENGLISH = [
     ("I love 🍕 (really) — **so** much...", "I love, really, so much."),
     ("naïve café, Ærø, π", "naive cafe, AEro, pi"),
     ("a semi-final; it's 'so'", "a semi-final; it's so"),
+    ('Call 911 for "5". Flight BA2490.', 'Call nine one one for "five". Flight B A two four nine '
+     "zero."),
     ("1234567890, 007", "One two three four five six seven eight nine zero, zero zero seven"),
 ]  # fmt: skip
 MANDARIN = [
@@ -84,6 +86,7 @@ MANDARIN = [
     ("１２个！？二〇二六", "十二个！二零二六"),
     ("“你好”……我、《你》（好）", "“你好”，我、你，好"),
     ("我 叫 小明 😀", "我叫小明"),
+    ("到3楼302房间，2.5米高", "到三楼三零二房间，二点五米高"),
 ]  # fmt: skip
 MIXED = [
     ("我叫Kimi,你好.", "我叫 Kimi，你好。"),
