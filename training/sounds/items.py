@@ -219,7 +219,8 @@ def _recorded(rng: Generator, mix: _Mix) -> np.ndarray:
         waveform = np.tanh(rng.uniform(2, 6) * at_peak(waveform))
     peak = 10 ** ((mix.peak_db or rng.uniform(-18, -1)) / 20)
     waveform = at_peak(waveform, peak)
-    floor_db = rng.uniform(-32, -14) if rng.random() < 0.2 else rng.uniform(-80, -32)
+    noisy = not faithful and rng.random() < 0.2
+    floor_db = rng.uniform(-32, -14) if noisy else rng.uniform(-80, -32)
     floor = peak * 10 ** (floor_db / 20) * coloured(rng, len(waveform), rng.uniform(0, 1))
     return np.clip(waveform + floor, -0.999, 0.999).astype(np.float32)
 

@@ -25,7 +25,7 @@ from training.sounds.signals import (
     samples,
 )
 
-_FRAME_MS = 5.0
+_FRAME_MS = 8.0
 Range = tuple[float, float]
 
 
