@@ -38,8 +38,8 @@ TASK_WEIGHTS = {
     "sounds": 8,
 }
 MANDARIN = 0.4
-POSITIONS_PER_BATCH = 3000
-MAX_ROWS, MIN_ROWS = 64, 4
+POSITIONS_PER_BATCH = 4500
+MAX_ROWS, MIN_ROWS = 96, 4
 CODE_NOISE = 0.06  # share of fed codes that are replaced: the model must forgive its own slips
 CASUAL = 0.3  # share of typed words without capitals or marks
 JOINED = 0.25  # share of transcriptions of several sentences in a row

@@ -6,12 +6,10 @@ import argparse
 import dataclasses
 import json
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
 import torch
 import yaml
-from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from kimi_demo.checkpoint.layout import (
@@ -21,6 +19,7 @@ from kimi_demo.checkpoint.layout import (
     VOCODER_FOLDER,
 )
 from kimi_demo.checkpoint.loading import POSITIONS
+from kimi_demo.checkpoint.writing import write
 from kimi_demo.model.detokenizer.loading import FLOW_PREFIX, VOCODER_PREFIX
 from kimi_demo.model.text_tokenizer import TextTokenizer
 from kimi_demo.tasks import TaskTable
@@ -81,16 +80,12 @@ def pack_language_model(run_dir: Path, out: Path) -> None:
     """config.json, shards and their index."""
     module = load_averaged(LanguageModelTraining(TextTokenizer.load(out)), run_dir)
     _write_json(out / "config.json", module.model.config.to_json())
-    tensors = module.model.state_dict()
-    weight_map = _save_in_shards(tensors, out)
-    size = sum(2 * tensor.numel() for tensor in tensors.values())
-    index = {"metadata": {"total_size": size}, "weight_map": weight_map}
-    _write_json(out / "model.safetensors.index.json", index)
+    _save(module.model.state_dict(), out)
 
 
 def pack_speech_tokenizer(run_dir: Path, out: Path) -> None:
     """The part of the encoder before the codebook, and the codebook."""
-    _save_in_shards(_learned(trained_speech_tokenizer(run_dir)), out)
+    _save(_learned(trained_speech_tokenizer(run_dir)), out)
     sizes.speech_tokenizer_config().save_pretrained(out)
     ears.feature_extractor().save_pretrained(out)
 
@@ -98,7 +93,7 @@ def pack_speech_tokenizer(run_dir: Path, out: Path) -> None:
 def pack_acoustic_encoder(whisper: str, out: Path) -> None:
     """Whisper base's encoder under its published prefix."""
     state = _learned(ears.load_encoder(ears.find_whisper(whisper)))
-    _save_in_shards({f"model.encoder.{k}": v for k, v in state.items()}, out)
+    _save({f"model.encoder.{k}": v for k, v in state.items()}, out)
     ears.config(pad_seconds=sizes.PAD_SECONDS).save_pretrained(out)
     ears.feature_extractor().save_pretrained(out)
 
@@ -107,7 +102,7 @@ def pack_flow(run_dir: Path, out: Path) -> None:
     """The flow-matching transformer and how it streams."""
     flow = trained_flow(run_dir)
     state = flow.state_dict()
-    _save_in_shards({FLOW_PREFIX + k: v for k, v in state.items()}, out)
+    _save({FLOW_PREFIX + k: v for k, v in state.items()}, out)
     content = {**flow_config_of(run_dir).to_yaml(), "streaming": sizes.STREAMING}
     (out / "config.yaml").write_text(yaml.safe_dump(content, sort_keys=False), encoding="utf-8")
 
@@ -116,7 +111,7 @@ def pack_vocoder(run_dir: Path, out: Path) -> None:
     """BigVGAN with its weight norm folded."""
     vocoder = trained_vocoder(run_dir)
     state = vocoder.published_tensors()
-    _save({VOCODER_PREFIX + k: v for k, v in state.items()}, out / "model.safetensors")
+    _save({VOCODER_PREFIX + k: v for k, v in state.items()}, out)
     _write_json(out / "config.json", dataclasses.asdict(vocoder.config))
 
 
@@ -125,39 +120,10 @@ def _learned(encoder: nn.Module) -> dict[str, Tensor]:
     return {name: tensor for name, tensor in encoder.state_dict().items() if name != POSITIONS}
 
 
-def _shards(tensors: dict[str, Tensor]) -> Iterator[list[str]]:
-    """Names in order, in groups of at most MAX_SHARD_BYTES of float16."""
-    names: list[str] = []
-    size = 0
-    for name, tensor in tensors.items():
-        if names and size + 2 * tensor.numel() > MAX_SHARD_BYTES:
-            yield names
-            names, size = [], 0
-        names.append(name)
-        size += 2 * tensor.numel()
-    yield names
-
-
-def _save_in_shards(tensors: dict[str, Tensor], out: Path) -> dict[str, str]:
-    """Writes model-N-of-M.safetensors, or model.safetensors if one file is enough; returns the file
-    of each tensor.
-    """
-    for old in out.glob("model*.safetensors"):
-        old.unlink()
-    groups = list(_shards(tensors))
-    weight_map: dict[str, str] = {}
-    for number, names in enumerate(groups, 1):
-        several = f"model-{number}-of-{len(groups)}.safetensors"
-        file = several if len(groups) > 1 else "model.safetensors"
-        _save({name: tensors[name] for name in names}, out / file)
-        weight_map |= dict.fromkeys(names, file)
-    return weight_map
-
-
-def _save(tensors: dict[str, Tensor], path: Path) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
+def _save(tensors: Mapping[str, Tensor], folder: Path) -> None:
+    """In float16, in files small enough for a Space without large-file storage."""
     half = {name: tensor.to(torch.float16).contiguous() for name, tensor in tensors.items()}
-    save_file(half, path, metadata={"format": "pt"})
+    write(half, folder, MAX_SHARD_BYTES)
 
 
 def _write_json(path: Path, values: object) -> None:
