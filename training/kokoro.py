@@ -76,10 +76,7 @@ class Kokoro:
     @cached_property
     def _speech(self) -> onnxruntime.InferenceSession:
         """The whole graph, with the lengths as a second output."""
-        model = onnx.load(self._folder / MODEL)
-        lengths = onnx.helper.make_tensor_value_info(LENGTHS_TENSOR, onnx.TensorProto.FLOAT, None)
-        model.graph.output.append(lengths)
-        return self._session(model)
+        return self._session(self._with_lengths())
 
     @cached_property
     def _timing(self) -> onnxruntime.InferenceSession:
@@ -87,15 +84,16 @@ class Kokoro:
         path = self._folder / "kokoro_lengths.onnx"
         if not path.exists():
             whole = self._folder / "kokoro_with_lengths.onnx"
-            model = onnx.load(self._folder / MODEL)
-            lengths = onnx.helper.make_tensor_value_info(
-                LENGTHS_TENSOR, onnx.TensorProto.FLOAT, None
-            )
-            model.graph.output.append(lengths)
-            onnx.save(model, whole)
+            onnx.save(self._with_lengths(), whole)
             inputs = ["tokens", "style", "speed"]
             onnx.utils.extract_model(whole, path, inputs, [LENGTHS_TENSOR], check_model=False)
         return self._session(onnx.load(path))
+
+    def _with_lengths(self) -> onnx.ModelProto:
+        model = onnx.load(self._folder / MODEL)
+        lengths = onnx.helper.make_tensor_value_info(LENGTHS_TENSOR, onnx.TensorProto.FLOAT, None)
+        model.graph.output.append(lengths)
+        return model
 
     def _session(self, model: onnx.ModelProto) -> onnxruntime.InferenceSession:
         options = onnxruntime.SessionOptions()
