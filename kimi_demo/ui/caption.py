@@ -16,7 +16,6 @@ from kimi_demo.ui.i18n import tr, words_for
 from kimi_demo.ui.listening import AnswerBox, answered, heard, sound_examples, sound_input
 from kimi_demo.ui.spectrogram import spectrogram
 from kimi_demo.ui.tab import (
-    LANGUAGE_NAMES,
     QUIET,
     Actions,
     TaskTab,
@@ -26,6 +25,7 @@ from kimi_demo.ui.tab import (
     engine_queue,
     readable_errors,
 )
+from kimi_demo.ui.view import LANGUAGE_NAMES
 
 NAME = "caption"
 CAPTION_LANGUAGES = {ANY_LANGUAGE: "English", **LANGUAGE_NAMES}

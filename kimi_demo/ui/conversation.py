@@ -27,7 +27,6 @@ from kimi_demo.ui.conversation_layout import PLAYER, ConversationLayout
 from kimi_demo.ui.conversation_view import (
     Bubble,
     ReplyView,
-    answer_bubble,
     bubbles,
     question,
     question_bubble,
@@ -245,17 +244,17 @@ class ConversationTab(ConversationLayout):
             return
         words = words_for(self._words, visitor)
         before = bubbles(conversation.turns, self._saved, words)
-        before.append(question_bubble(reply.asked, self._saved, words))
-        view = ReplyView(reply, self._engine.capabilities.sample_rate, words)
+        asked = question_bubble(reply.asked, self._saved, words)
+        view = ReplyView(reply, asked, self._engine.capabilities.sample_rate, words)
         failure = None
-        yield self._updates(view.started(), before) | {self.stop: gr.Button(interactive=True)}
+        yield self._updates(view.started(), before, view) | {self.stop: gr.Button(interactive=True)}
         try:
             with closing(self._engine.stream(reply.request)) as events:
                 for event in events:
                     if not reply.take(event):
                         return
                     for shown in view.shown(event):
-                        yield self._updates(shown, before)
+                        yield self._updates(shown, before, view)
         except Exception as exc:
             failure = toast(exc, words)
             yield {self.player: view.ended()}
@@ -267,8 +266,9 @@ class ConversationTab(ConversationLayout):
         if reply.turn().is_unanswered:
             gr.Warning(words["conversation_silent"])
 
-    def _updates(self, shown: Shown, before: list[Bubble]) -> Updates:
-        grown = None if shown.text is None else [*before, answer_bubble(shown.text)]
+    def _updates(self, shown: Shown, before: list[Bubble], view: ReplyView) -> Updates:
+        is_as_before = shown.text is None and shown.heard is None
+        grown = None if is_as_before else [*before, *view.bubbles()]
         return changed({self.player: shown.player, self.report: shown.report, self.chat: grown})
 
     def _finished(

@@ -54,7 +54,8 @@ class ChatEndpoint:
         """Answers the next turn of a conversation, in speech and text or in text only.
 
         The facts beside the sound hold the answer's text and figures and, under "history", the
-        conversation up to here: pass it on to the next call. The server remembers nothing.
+        conversation up to here: pass it on to the next call. The server remembers nothing. Beside
+        the answer to a spoken question they hold under "heard" what the model heard, if it tells.
 
         Args:
             text: The typed question; leave it empty to ask with a sound.
@@ -74,6 +75,8 @@ class ChatEndpoint:
                 events = list(stream)
             turn = Turn.answered(asked, request.seed, events)
             facts = answer_facts(collect(events), request.seed)
+        if isinstance(asked, Audio) and turn.heard_text:
+            facts["heard"] = turn.heard_text
         facts["history"] = write_history(told.with_turn(turn))
         return self._save(turn.spoken, "answer.wav") if turn.spoken else None, facts
 

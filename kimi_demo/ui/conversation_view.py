@@ -10,7 +10,7 @@ from typing import Any
 from kimi_demo import audio
 from kimi_demo.audio import Audio
 from kimi_demo.errors import InputError
-from kimi_demo.events import AudioDelta, Event, Finished, Queued, TextDelta
+from kimi_demo.events import AudioDelta, Event, Finished, HeardDelta, Queued, TextDelta
 from kimi_demo.services.conversation import Reply, Turn
 from kimi_demo.services.segments import without_silence
 from kimi_demo.ui.examples import EXAMPLES
@@ -29,7 +29,8 @@ def bubbles(turns: Iterable[Turn], save: Save, words: Mapping[str, str]) -> list
 
 def turn_bubbles(turn: Turn, save: Save, words: Mapping[str, str]) -> list[Bubble]:
     """The question and, as far as there is one, the answer."""
-    shown = [question_bubble(turn.asked, save, words)]
+    asked = question_bubble(turn.asked, save, words)
+    shown = [with_heard(asked, turn.heard_text, words)]
     answer: list[Any] = [_literal(turn.answer_text)] if turn.answer_text else []
     if turn.spoken:
         path = save(turn.spoken, file_name(turn.answer_text))
@@ -45,6 +46,17 @@ def question_bubble(asked: str | Audio, save: Save, words: Mapping[str, str]) ->
         return {"role": "user", "content": _literal(asked)}
     sound = _sound(save(asked, "question.wav"), asked, words["conversation_your_sound"])
     return {"role": "user", "content": sound}
+
+
+def with_heard(question: Bubble, heard: str, words: Mapping[str, str]) -> Bubble:
+    """A spoken question with what the model heard of it; a typed one, which its visitor can read,
+    and one of which nothing was heard, as they are.
+    """
+    sound = question["content"]
+    if isinstance(sound, str) or not heard.strip():
+        return question
+    note = words["conversation_heard"].format(text=heard.strip())
+    return question | {"content": [sound, _literal(note)]}
 
 
 def answer_bubble(text: str) -> Bubble:
@@ -79,13 +91,21 @@ def question(
 
 
 class ReplyView:
-    """Text and live sound of one reply while they come, then a report."""
+    """Text and live sound of one reply while they come, then a report.
 
-    def __init__(self, reply: Reply, sample_rate: int, words: Mapping[str, str]) -> None:
+    question: the bubble of what was asked.
+    """
+
+    def __init__(
+        self, reply: Reply, question: Bubble, sample_rate: int, words: Mapping[str, str]
+    ) -> None:
+        self._question = question
+        self._listens = isinstance(reply.asked, Audio)
         self._feed = PlayerFeed(reply.id, sample_rate)
         self._seed = reply.request.seed
         self._speaks = reply.request.output == "both"
         self._words = words
+        self._heard = ""
         self._text = ""
         self._queue = QueueNote(words)
 
@@ -93,11 +113,18 @@ class ReplyView:
         """A reply that has neither text nor sound yet."""
         return Shown(player=self._feed.started(), text="", report="")
 
+    def bubbles(self) -> list[Bubble]:
+        """Question and answer as far as they have come."""
+        return [with_heard(self._question, self._heard, self._words), answer_bubble(self._text)]
+
     def shown(self, event: Event) -> Iterator[Shown]:
         """What changes with this event."""
         match event:
             case Queued():
                 yield from (Shown(report=report) for report in self._queue.changed(event, ""))
+            case HeardDelta() if self._listens:
+                self._heard += event.text
+                yield Shown(heard=self._heard)
             case TextDelta():
                 self._text += event.text
                 yield Shown(text=self._text)

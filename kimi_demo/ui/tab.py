@@ -16,10 +16,10 @@ from kimi_demo.engine.base import Engine
 from kimi_demo.services.languages import DETECT
 from kimi_demo.ui.failures import readable, toast
 from kimi_demo.ui.i18n import tr
+from kimi_demo.ui.view import LANGUAGE_NAMES
 
 Updates = dict[Component, Any]
 Words = Mapping[str, dict[str, str]]
-LANGUAGE_NAMES = {"en": "English", "zh": "中文"}
 # For events that no visitor waits for and no program calls. Private events have names, too: without
 # one of its own, a handler called `ask` would take that of an endpoint.
 QUIET: dict[str, Any] = {

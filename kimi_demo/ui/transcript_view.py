@@ -46,6 +46,7 @@ class TranscriptView:
         self._words = words
         self._draft = TranscriptDraft()
         self._text = ""
+        self._language = ""
         self._queue = QueueNote(words)
         self._label = ""
 
@@ -68,9 +69,11 @@ class TranscriptView:
                 self._text = self._draft.transcript().text
                 yield Shown(text=self._text)
             case Transcript():
+                self._language = event.language
                 yield self._written(event, files=_files(event))
             case Finished():
-                yield Shown(report=transcript_report(event, self._heard_s, self._words))
+                report = transcript_report(event, self._heard_s, self._words, self._language)
+                yield Shown(report=report)
 
     def stopped(self) -> Shown:
         """The page of a run that ends before its time: what was written stays."""

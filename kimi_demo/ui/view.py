@@ -15,6 +15,8 @@ from kimi_demo.audio import Audio
 from kimi_demo.engine.base import Capabilities
 from kimi_demo.events import Answer, Finished, Queued
 
+LANGUAGE_NAMES = {"en": "English", "zh": "中文"}
+
 
 @dataclass(frozen=True, eq=False)
 class Shown:
@@ -64,11 +66,15 @@ def speech_report(finished: Finished, seed: int, words: Mapping[str, str]) -> st
     return _figures(figures, finished, words)
 
 
-def transcript_report(finished: Finished, heard_s: float, words: Mapping[str, str]) -> str:
-    """One line of figures about a transcript, as HTML."""
+def transcript_report(
+    finished: Finished, heard_s: float, words: Mapping[str, str], language: str = ""
+) -> str:
+    """One line of figures about a transcript, as HTML. language: a code, if it is to be told."""
     timings = finished.timings
     rtf = timings.total_s / heard_s if heard_s else None
+    named = LANGUAGE_NAMES.get(language, language)
     figures = [
+        *([(words["report_language"], html.escape(named), "")] if named else []),
         (words["report_first_text"], _seconds(timings.first_text_s), ""),
         (words["report_rtf"], _plain(rtf), words["report_rtf_info"]),
         (words["report_heard"], _seconds(heard_s), ""),

@@ -20,7 +20,15 @@ from playwright.sync_api import Locator, expect
 from kimi_demo.engine.base import Capabilities
 from kimi_demo.engine.scripted import ScriptedEngine
 from kimi_demo.errors import EngineError
-from kimi_demo.events import AudioDelta, Event, Finished, Started, TextDelta, Timings
+from kimi_demo.events import (
+    AudioDelta,
+    Event,
+    Finished,
+    HeardDelta,
+    Started,
+    TextDelta,
+    Timings,
+)
 from kimi_demo.messages import AudioPart, Request, SpokenPart, TextPart
 
 RATE = 24_000
@@ -31,7 +39,9 @@ TONE = (0.5 * np.sin(np.arange(int(60 * RATE)) * 0.1)).astype(np.float32)
 
 
 def script(request: Request) -> list[Event]:
-    """Two seconds of tone under an echo of the question; its words may ask for something else."""
+    """Two seconds of tone under an echo of the question; its words may ask for something else.
+    What was heard of a sound is told before the answer.
+    """
     (part,) = request.messages[-1].parts
     asked = part.text if isinstance(part, TextPart) else "a sound"
     if "engine failure" in asked:
@@ -44,7 +54,8 @@ def script(request: Request) -> list[Event]:
     codes = CODES if seconds else ()
     done = Finished("stop", 20, len(words), len(codes), timings, codes)
     sounds = [AudioDelta(np.concatenate(pieces[:5]), RATE)] if seconds else []
-    return [Started(20), *deltas, *sounds, *(AudioDelta(p, RATE) for p in pieces[5:]), done]
+    heard = [HeardDelta("what <i>")] if isinstance(part, AudioPart) else []
+    return [Started(20), *heard, *deltas, *sounds, *(AudioDelta(p, RATE) for p in pieces[5:]), done]
 
 
 @pytest.fixture(scope="module")
@@ -204,6 +215,7 @@ def test_a_recording_sends_itself(talk: Callable, site: Any):
         assert isinstance(heard, AudioPart)
         assert heard.audio.duration_s > 0.8
         expect(visitor.said("user").get_by_label("Play")).to_have_count(count)
+        expect(visitor.said("user").last).to_contain_text("heard: what <i>")
     kinds = [type(m.parts[0]) for m in site.engine.requests[-1].messages]
     assert kinds == [AudioPart, SpokenPart, AudioPart]
 
@@ -245,7 +257,7 @@ def test_the_endpoint_carries_the_history(client: Client, site: Any, speech_wav:
     assert (facts["text"], facts["seed"], facts["audio_s"]) == ("You said hello (5)", 5, 2.0)
     sound = handle_file(str(speech_wav))
     wav, facts = client.predict("", sound, facts["history"], "text", api_name="/chat")
-    assert wav is None
+    assert (wav, facts["heard"]) == (None, "what <i>")
     kinds = [type(m.parts[0]) for m in site.engine.requests[-1].messages]
     assert kinds == [TextPart, SpokenPart, AudioPart]
     client.predict("again", history=facts["history"], api_name="/chat")

@@ -14,13 +14,14 @@ from kimi_demo.audio import Audio
 from kimi_demo.engine.base import Capabilities
 from kimi_demo.engine.scripted import ScriptedEngine
 from kimi_demo.errors import EngineError
-from kimi_demo.events import AudioDelta, Finished, Started, TextDelta, Timings
+from kimi_demo.events import AudioDelta, Finished, HeardDelta, Started, TextDelta, Timings
 from kimi_demo.messages import AudioPart, SpokenPart, TextPart
-from kimi_demo.services.conversation import Conversation
+from kimi_demo.services.conversation import Conversation, Turn
 from kimi_demo.tasks import Memory, TaskTable
 from kimi_demo.ui.app import page_words
 from kimi_demo.ui.conversation import ConversationTab, settled
-from kimi_demo.ui.i18n import EN, dictionaries
+from kimi_demo.ui.conversation_view import THINKING, bubbles
+from kimi_demo.ui.i18n import EN, ZH, dictionaries
 
 RATE = 24_000
 PIECE = (0.5 * np.sin(np.arange(RATE // 4) / 20)).astype(np.float32)
@@ -28,7 +29,9 @@ CODES = (3, 1, 4)
 
 
 def script(request):
-    """Half a second of tone that echoes the question; some questions ask for something else."""
+    """First what was heard, whether it was said or typed, as the embedded model tells it; then half
+    a second of tone that echoes the question. Some questions ask for something else.
+    """
     (part,) = request.messages[-1].parts
     asked = part.text if isinstance(part, TextPart) else "a sound"
     if "failure" in asked:
@@ -39,7 +42,8 @@ def script(request):
         sounds, answer = [], []
     codes = CODES if sounds else ()
     done = Finished("stop", 9, 1, len(codes), Timings(0.1, 0.2, 0.3, 0.5), codes)
-    return [Started(9), *answer, done]
+    heard = [HeardDelta(" what <b>"), HeardDelta("is it? ")]
+    return [Started(9), *heard, *answer, done]
 
 
 class Page:
@@ -130,6 +134,7 @@ def test_text_and_sound_come_while_they_are_made(page, tab):
     page.ask("hello")
     page.answer(steps=2)
     assert page.said("assistant") == ["you said "]
+    assert page.said("user") == ["hello"]  # whoever types sees what was typed
     page.answer(steps=4)
     assert json.loads(page.values[tab.player])["chunks"]
 
@@ -155,7 +160,35 @@ def test_a_recording_is_heard_and_shown(page, engine, tmp_path):
     (part,) = engine.requests[-1].messages[0].parts
     assert isinstance(part, AudioPart)
     assert part.audio.sample_rate == 16_000
-    assert page.said("user")[0]["alt_text"] == "Your recording, 1.0 s"
+    sound, _ = page.said("user")[0]
+    assert sound["alt_text"] == "Your recording, 1.0 s"
+
+
+def test_what_was_heard_of_a_recording_grows_below_it_and_stays(page, tab, tmp_path):
+    path = tmp_path / "recording.wav"
+    path.write_bytes(Audio(np.tile(PIECE, 4), RATE).wav())
+    page.ask("", str(path))
+    seen = []
+    for updates in tab._answer(*page.mine, None):
+        page.take(updates)
+        seen.append((*page.said("user"), *page.said("assistant")))
+    notes = [asked[1] if isinstance(asked, list) else "" for asked, *_ in seen]
+    whole = "heard: what &lt;b&gt;is it?"
+    assert list(dict.fromkeys(notes)) == ["", "heard: what &lt;b&gt;", whole]
+    waiting = next(n for n, note in enumerate(notes) if note)
+    assert seen[waiting][1] == THINKING  # it is there before the answer
+    page.ask("and now?")
+    assert page.said("user")[0][1] == whole
+    assert page.said("user")[1] == "and now?"
+    told = bubbles(page.mine[0].turns, lambda sound, name: name, ZH)
+    assert told[0]["content"][1] == "听到：what &lt;b&gt;is it?"
+
+
+def test_a_model_that_does_not_tell_what_it_heard_leaves_no_note():
+    turn = Turn(Audio(PIECE, RATE), "fine.", heard_text=" ")
+    question, answer = bubbles([turn], lambda sound, name: name, EN)
+    assert question["content"]["alt_text"] == "Your recording, 0.2 s"
+    assert answer["content"] == ["fine."]
 
 
 def test_a_new_question_ends_the_reply_in_work(page, tab, engine):

@@ -194,6 +194,7 @@ def test_an_uploaded_file_is_transcribed(visitor: Any, site: Any, speech_wav: Pa
     visitor.page.locator("#transcribe-start").click()
     expect(visitor.transcript()).to_have_value(HEARD)
     expect(visitor.page.locator("#transcribe-report")).to_contain_text("first word")
+    expect(visitor.page.locator("#transcribe-report")).to_contain_text("language English")
     expect(visitor.page.locator("table.segments tbody tr")).to_have_count(1)
     (message,) = site.engine.requests[-1].messages
     seconds = soundfile.info(str(speech_wav)).duration

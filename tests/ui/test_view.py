@@ -164,6 +164,18 @@ def test_transcript_grows_word_by_word():
     assert "0.50" in shown[-1].report  # 1 s of computing for 2 s of sound
 
 
+@pytest.mark.parametrize(
+    ("language", "named"), [("en", "English"), ("zh", "中文"), ("<x>", "&lt;")]
+)
+def test_the_report_of_a_transcript_tells_its_language(language: str, named: str):
+    view = TranscriptView("talk", 2.0, EN)
+    for event in (*HEARD, Transcript((Segment(0, 1, "one"),), language)):
+        list(view.shown(event))
+    (shown,) = view.shown(END)
+    assert f"{EN['report_language']} <b>{named}" in shown.report
+    assert EN["report_language"] not in transcript_report(END, 2.0, EN)  # where it is no transcript
+
+
 def test_a_very_long_transcript_is_sent_by_segments():
     view = TranscriptView("talk", 3600.0, EN)
     first, more = TextDelta("word " * 2000), TextDelta("more")

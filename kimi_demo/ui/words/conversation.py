@@ -23,6 +23,7 @@ EN: dict[str, str] = {
     "they and your question last no longer than {seconds} s. Answers are machine-made, their "
     "voice too: please say so when you share them. Nothing is kept beyond an hour.",
     "conversation_your_sound": "Your recording, {seconds} s",
+    "conversation_heard": "heard: {text}",
     "conversation_its_sound": "Spoken answer, {seconds} s",
     "conversation_nothing": "there is no question yet: type one or record it",
     "conversation_silent": "The model had no answer. Try again, or ask in other words.",
@@ -50,6 +51,7 @@ ZH: dict[str, str] = {
     "conversation_memory": "模型最多记得之前 {turns} 轮对话，与新问题合计不超过 {seconds} 秒。"
     "回答及其语音均由机器生成，分享时请注明。内容最多保留一小时。",
     "conversation_your_sound": "你的录音，{seconds} 秒",
+    "conversation_heard": "听到：{text}",
     "conversation_its_sound": "语音回答，{seconds} 秒",
     "conversation_nothing": "还没有问题：请输入或录音",
     "conversation_silent": "模型没有回答。请重试，或换一种说法。",
