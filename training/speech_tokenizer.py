@@ -280,6 +280,7 @@ def batches(entries: list[Entry], rng: random.Random, positions: int) -> Iterato
                 groups.append(group)
                 group = []
             group.append(entry)
+        groups.append(group)
         rng.shuffle(groups)
         yield from groups
 
