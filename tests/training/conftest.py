@@ -7,9 +7,13 @@ from pathlib import Path
 
 import pytest
 
+from kimi_demo.model.text_tokenizer import TextTokenizer
 from tests.training import toy
 from training.cache import Cache, build
+from training.checkpoint import task_table
+from training.examples import ExampleWriter
 from training.shards import read_shards
+from training.text_tokenizer import common_pieces, train
 
 HEARD = (("en", "am_puck"), ("en", "bf_emma+0.25*am_puck"), ("zh", "zm_yunxi"))
 
@@ -23,7 +27,8 @@ def shards(tmp_path_factory: pytest.TempPathFactory) -> Path:
         folder / "out-zh-1-000", [toy.row_of(t, "zh", "zf_xiaoxiao") for t in toy.MANDARIN]
     )
     texts = {"en": toy.ENGLISH, "zh": toy.MANDARIN}
-    rows = [toy.row_of(t, lang, voice) for lang, voice in HEARD for t in texts[lang][:4]]
+    texts = {language: (*texts[language][:3], toy.QUESTIONS[language]) for language in texts}
+    rows = [toy.row_of(t, language, voice) for language, voice in HEARD for t in texts[language]]
     toy.write_shard(folder / "hear-1-000", rows)
     return folder
 
@@ -56,3 +61,27 @@ def whisper(tiny: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("whisper")
     toy.write_variables(folder / "model.bin", toy.whisper_variables(32))
     return folder
+
+
+@pytest.fixture(scope="module")
+def text_tokenizer(
+    tiny: None, cache: Cache, tmp_path_factory: pytest.TempPathFactory
+) -> TextTokenizer:
+    """Text ids with every piece of the toy speech."""
+    utterances = [entry.utterance for entry in cache.entries]
+    hanzi = "".join(toy.MANDARIN)
+    pieces = common_pieces(utterances)
+    return train(toy.ENGLISH, hanzi, pieces, tmp_path_factory.mktemp("text"))
+
+
+@pytest.fixture(scope="module")
+def writer(text_tokenizer: TextTokenizer) -> ExampleWriter:
+    return ExampleWriter(text_tokenizer, task_table())
+
+
+@pytest.fixture(scope="module")
+def heard_cache(cache: Cache) -> Cache:
+    """The cache with two passes of made-up ears: every row tells which one it is."""
+    for number in (0, 1):
+        toy.pretend_to_hear(cache, number)
+    return Cache(cache.root)

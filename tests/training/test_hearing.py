@@ -197,4 +197,4 @@ def test_labelled_sounds_keep_their_tasks(listener: Ears, tmp_path: Path) -> Non
     assert [row["length"] for row in labelled.rows] == [9, 14]  # by length
     assert labelled.sound(labelled.rows[1]).features.shape == (14, 4 * ears.WIDTH)
     drawn = {labelled.draw(random.Random(seed))[1:] for seed in range(20)}
-    assert drawn == {("which sound?", "beep"), ("What is it?", "A beep.")}
+    assert drawn == {("which sound?", "beep."), ("What is it?", "A beep.")}

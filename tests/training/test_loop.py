@@ -74,6 +74,37 @@ def test_a_resumed_run_equals_an_uninterrupted_one(tmp_path):
     assert logged(tmp_path / "parts") == logged(tmp_path / "whole")
 
 
+class Counter:
+    """A companion whose state is one number."""
+
+    def __init__(self):
+        self.count = 0
+
+    def state_dict(self):
+        return {"count": self.count}
+
+    def load_state_dict(self, state):
+        self.count = state["count"]
+
+
+def test_companions_are_saved_and_resumed_with_their_run(tmp_path):
+    def run(steps, resume=False):
+        options = dataclasses.replace(OPTIONS, steps=steps, resume=resume)
+        companion = Counter()
+        trainer = Trainer(tiny_module(), options, tmp_path, {"counter": companion})
+
+        def losses():
+            companion.count += 1
+            return {"loss": trainer.module(torch.randn(2, 4)).square().mean()}
+
+        trainer.fit(losses)
+        return companion
+
+    assert run(4).count == 4
+    assert run(7, resume=True).count == 7
+    assert run(2).count == 2  # without resuming it starts anew
+
+
 def test_the_same_seed_gives_the_same_run_and_another_another(tmp_path):
     first, again = train(tmp_path / "a"), train(tmp_path / "b")
     assert torch.equal(parameters(first.module), parameters(again.module))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import random
 import struct
 from collections.abc import Iterator, Sequence
 from functools import partial
@@ -15,6 +16,8 @@ import pytest
 from training import adversary, ears, flow, language_model, lessons, sizes, speak
 from training import speech_tokenizer as tokens
 from training import vocoder as vocoder_training
+from training.cache import Cache
+from training.hearing import alone, place
 from training.kokoro import Kokoro
 from training.shards import PUNCTUATION, SAMPLE_RATE, UNIT_SAMPLES, Utterance
 from training.sounds import degrade
@@ -30,6 +33,7 @@ ENGLISH = (
     "She sings, and he sleeps.",
 )
 MANDARIN = ("今天很好。", "这是什么？", "我有一只猫。", "你好，老师！", "天上有鸟。", "他在家。")
+QUESTIONS = {"en": "what is your name?", "zh": "你叫什么名字？"}  # of the small world
 LEAD, TAIL = 18, 22  # units of silence around a toy utterance, as generous as Kokoro's
 _TONES = "→↗↘↓"
 _SYLLABLES = ("ma", "pu", "li", "ʂɨ", "tɤ", "nja")
@@ -159,6 +163,19 @@ def write_variables(path: Path, variables: dict[str, np.ndarray]) -> None:
         parts += [struct.pack(f"<{values.ndim}I", *values.shape)]
         parts += [struct.pack("<BI", kinds[values.dtype.type], values.nbytes), values.tobytes()]
     path.write_bytes(b"".join(parts))
+
+
+def pretend_to_hear(cache: Cache, number: int) -> None:
+    """Writes a pass in which every code is its row, modulo their number, and every feature its
+    row / 1024.
+    """
+    windows = list(place(cache.entries, random.Random(number)) if number else alone(cache.entries))
+    rows = np.arange(windows[-1].start + windows[-1].length)
+    np.save(cache.root / f"codes-{number}.npy", (rows % sizes.NUM_CODES).astype(np.int16))
+    features = np.repeat(rows[:, None] / 1024, 4 * ears.WIDTH, 1).astype(np.float16)
+    np.save(cache.root / f"heard-{number}.npy", features)
+    lines = (json.dumps(dataclasses.asdict(window)) + "\n" for window in windows)
+    (cache.root / f"windows-{number}.jsonl").write_text("".join(lines))
 
 
 # ---- tiny sizes, short texts --------------------------------------------------------------------
