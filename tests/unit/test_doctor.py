@@ -7,6 +7,7 @@ import pytest
 
 from kimi_demo.__main__ import main
 from kimi_demo.checkpoint import conversion, hub
+from kimi_demo.checkpoint.source import EMBEDDED_FOLDER
 
 
 @pytest.fixture(autouse=True)
@@ -34,8 +35,11 @@ def examine(capsys):
 def test_nano_would_start(examine, capsys):
     code, topics = examine()
     assert code == 0
-    assert "107 tensors, all fit" in topics["language model"][0]
-    assert topics["parameters"] == ["19,965,960 in all"]
+    index = json.loads((EMBEDDED_FOLDER / "model.safetensors.index.json").read_text())
+    assert f"{len(index['weight_map'])} tensors, all fit" in topics["language model"][0]
+    parameters = int(topics["parameters"][0].removesuffix(" in all").replace(",", ""))
+    stored = sum(file.stat().st_size for file in EMBEDDED_FOLDER.rglob("*.safetensors"))
+    assert parameters == pytest.approx(stored / 2, rel=0.03)  # float16; sinusoids are not stored
     assert "embedding and adaptor" in topics["memory plan"][0]
     assert "torch" in topics["packages"][0]
     assert main(["doctor", "--device", "cpu"]) == 0
