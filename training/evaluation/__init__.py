@@ -1,11 +1,8 @@
-"""The measurements behind `evaluate`, one module for each side of the model.
+"""What `python -m training evaluate` measures: a checkpoint on material that it never saw.
 
-bench          how an engine is asked, and what a refusal counts
-voices         the voices that are listened to, clean and degraded
-speaking       what is read aloud
-hearing        what is written down
-talking        conversations, spoken and typed
-understanding  captions, closed and open questions about sounds
-new_words      sentences of words that were never trained on
-table          the figures with what they should reach
+texts, voices, recordings   the material: what is said, by whom, and what people recorded
+judge, scores               the ear that judges speech, and error rates
+bench                       how an engine is asked, by the services that commands and page use
+speaking, hearing, talking, understanding, links, speed   the measurements
+rows, table                 the rows with their aims; the table of what was reached
 """

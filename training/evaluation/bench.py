@@ -1,24 +1,28 @@
-"""How an engine is asked during evaluation: by its protocol alone, as the page asks it."""
+"""How an engine is asked during evaluation: by the services that commands and page use."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from kimi_demo.audio import OUTPUT_SAMPLE_RATE, Audio
+from kimi_demo.audio import Audio
 from kimi_demo.engine.base import Engine
 from kimi_demo.errors import InputError
-from kimi_demo.events import Answer, Finished, Timings, collect
+from kimi_demo.events import Answer, Event, Finished, Timings, collect
 from kimi_demo.messages import Request
+from kimi_demo.services import retrying, transcribing
+from kimi_demo.services.reading import read_aloud
 from kimi_demo.tasks import TaskTable
+from training.evaluation.rows import Figure
+from training.evaluation.voices import Voices
 
 logger = logging.getLogger(__name__)
 
-Ear = Callable[[Audio], str]
+Ear = Callable[[Audio, str], str]  # a sound and its language to what is said in it
 # What a refused request counts as: nothing written, nothing said.
 REFUSED = Answer(
     "", np.zeros(0, np.float32), 0, Finished("stop", 0, 0, 0, Timings(None, None, 0.0, 0.0))
@@ -27,43 +31,52 @@ REFUSED = Answer(
 
 @dataclass(frozen=True)
 class Bench:
-    """What every measurement needs.
+    """What the measurements need.
 
-    ear: an independent recogniser of English. limit: items of each figure, at most.
-    keep: folder for the sounds that are made, if they are wanted.
+    checkpoint: nano, a folder or a hub id, for what is measured beside the engine. limit: items of
+    each row, at most. recordings, sounds: folders of real ones, if there are any.
     """
 
     engine: Engine
-    ear: Ear
-    seed: int = 0
-    limit: int = 60
-    keep: Path | None = None
+    judge: Ear
+    voices: Voices
+    checkpoint: str = "nano"
+    limit: int = 30
+    recordings: Path | None = None
+    sounds: Path | None = None
 
-    def answer(self, request: Callable[[TaskTable], Request]) -> Answer:
-        """The answer to what is asked; `REFUSED` if the checkpoint takes no such question."""
+    @property
+    def tasks(self) -> TaskTable:
+        return self.engine.capabilities.tasks
+
+    def said(self, text: str, language: str) -> str:
+        """What the judge hears when the checkpoint reads a text aloud."""
+        answer = collected(lambda: read_aloud(self.engine, text, language=language))
+        if not answer.waveform.any():
+            return ""
+        return self.judge(Audio(answer.waveform, answer.sample_rate), language)
+
+    def written(self, sound: Audio) -> str:
+        """What the checkpoint hears, in a language that it finds out by itself."""
         try:
-            return collect(self.engine.stream(request(self.engine.capabilities.tasks)))
+            events = transcribing.transcribe(self.engine, sound, may_be_empty=True)
+            return transcribing.transcript_of(events)[0].text
         except InputError as exc:
             logger.warning("refused: %s", exc)
-            return REFUSED
+            return ""
 
-    def say(self, text: str) -> Answer:
-        """The text, read aloud."""
-        return self.answer(lambda tasks: tasks.speech(text, seed=self.seed))
-
-    def written(self, audio: Audio, language: str) -> str:
-        """What the checkpoint itself hears in a sound."""
-        return self.answer(lambda tasks: tasks.transcription(audio, language, self.seed)).text
-
-    def listener(self, language: str) -> Ear:
-        """Who judges speech: the independent recogniser, or for Mandarin the checkpoint itself."""
-        return self.ear if language == "en" else self.own_ear(language)
-
-    def own_ear(self, language: str) -> Ear:
-        """The checkpoint's own transcription as a judge."""
-        return lambda audio: self.written(audio, language)
+    def told(self, request: Callable[[TaskTable], Request]) -> str:
+        """What the checkpoint writes about a sound."""
+        return collected(lambda: retrying.stream(self.engine, request(self.tasks))).text
 
 
-def sound_of(answer: Answer) -> Audio:
-    """The spoken part of an answer, empty if it was silent."""
-    return Audio(answer.waveform, answer.sample_rate or OUTPUT_SAMPLE_RATE)
+Measurement = Callable[[Bench], Mapping[str, Figure]]
+
+
+def collected(events: Callable[[], Iterable[Event]]) -> Answer:
+    """The whole answer; `REFUSED` if the checkpoint takes no such question."""
+    try:
+        return collect(events())
+    except InputError as exc:
+        logger.warning("refused: %s", exc)
+        return REFUSED

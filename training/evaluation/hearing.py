@@ -1,86 +1,71 @@
-"""How well a checkpoint writes down what is said, voice by voice and in worse and worse sound."""
+"""How well a checkpoint writes down what others say: voices that it never met, and people."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
 
-from training import domain, domain_zh, measures
-from training.evaluation import voices
-from training.evaluation.bench import Bench
-from training.evaluation.voices import DEGRADATIONS, UNSEEN, Voice
+from kimi_demo import audio
+from kimi_demo.audio import INPUT_SAMPLE_RATE, Audio
+from kimi_demo.text import language_of
+from training.evaluation import texts
+from training.evaluation.bench import Bench, Measurement
+from training.evaluation.rows import Figure, NotMeasuredError
+from training.evaluation.scores import Pair, error_rates
+from training.evaluation.voices import ROOMS, recorded
 
 logger = logging.getLogger(__name__)
 
-
-@dataclass(frozen=True)
-class Transcripts:
-    """What was said and what was written, pair by pair."""
-
-    said: tuple[str, ...] = ()
-    written: tuple[str, ...] = ()
-
-    def __add__(self, other: Transcripts) -> Transcripts:
-        return Transcripts(self.said + other.said, self.written + other.written)
-
-    def rates(self, language: str) -> dict[str, float]:
-        return measures.error_rates(self.said, self.written, language)
+SUFFIXES = (".wav", ".flac", ".mp3", ".ogg", ".opus", ".m4a")
 
 
-def hearing(bench: Bench) -> dict[str, object]:
-    """Both languages in the voices of training; English also degraded and in an unseen voice."""
-    english, mandarin = domain.SENTENCES.read_held_out(), domain_zh.SENTENCES.read_held_out()
-    known = voices.trained("en")
-    return {
-        "en": {
-            **by_voice(bench, english, known, "en"),
-            **degraded(bench, english, known, "en"),
-            "unseen": heard(bench, english, [voices.flite(UNSEEN)], "en").rates("en"),
-        },
-        "zh": by_voice(bench, mandarin, voices.trained("zh"), "zh"),
-    }
+def natural(language: str, sentences: Callable[[int], list[str]]) -> Measurement:
+    """Held-out sentences in voices of Kokoro that no training has."""
+
+    def measure(bench: Bench) -> Mapping[str, Figure]:
+        pairs = [
+            _heard(bench, text, bench.voices.unmet(text, language, number))
+            for number, text in enumerate(sentences(bench.limit))
+        ]
+        return {"heard": error_rates(pairs, language)}
+
+    return measure
 
 
-def by_voice(
-    bench: Bench, texts: Sequence[str], known: Mapping[str, Voice], language: str
-) -> dict[str, object]:
-    """Every sentence in every voice: error rates of each, and of all together (`clean`)."""
-    transcripts = {name: heard(bench, texts, [voice], language) for name, voice in known.items()}
-    together = sum(transcripts.values(), Transcripts())
-    return {
-        "clean": together.rates(language),
-        "voices": {name: each.rates(language) for name, each in transcripts.items()},
-    }
+def flite(bench: Bench) -> Mapping[str, Figure]:
+    """A synthetic voice, clean and as it would be recorded."""
+    found: dict[str, list[Pair]] = defaultdict(list)
+    for text in texts.open_vocabulary(bench.limit):
+        clean = bench.voices.flite(text)
+        found["clean"].append(_heard(bench, text, clean))
+        for room in ROOMS:
+            found[room].append(_heard(bench, text, recorded(clean, room, text)))
+    return {name: error_rates(pairs, "en") for name, pairs in found.items()}
 
 
-def degraded(
-    bench: Bench, texts: Sequence[str], known: Mapping[str, Voice], language: str
-) -> dict[str, object]:
-    """Error rates by degradation; the first two voices take turns."""
-    first_two = list(known.values())[:2]
-    return {
-        name: heard(
-            bench, texts, [voices.degraded(voice, name) for voice in first_two], language
-        ).rates(language)
-        for name in DEGRADATIONS
-    }
+def people(bench: Bench) -> Mapping[str, Figure]:
+    """A folder of recordings, each with its text, by the language of the text."""
+    if bench.recordings is None:
+        raise NotMeasuredError("needs --recordings, a folder of NAME.wav and NAME.txt")
+    found: dict[str, list[Pair]] = defaultdict(list)
+    for path, text in read_recordings(bench.recordings):
+        if len(found[language_of(text)]) < bench.limit:
+            sound = audio.read(path, sample_rate=INPUT_SAMPLE_RATE)
+            found[language_of(text)].append(_heard(bench, text, sound))
+    return {language: error_rates(pairs, language) for language, pairs in found.items()}
 
 
-def heard(
-    bench: Bench, texts: Sequence[str], speakers: Sequence[Voice], language: str
-) -> Transcripts:
-    """The first sentences, each spoken once; the speakers take turns."""
-    said = tuple(texts[: bench.limit])
-    return Transcripts(said, tuple(_written(bench, _turns(said, speakers), language)))
+def read_recordings(folder: Path) -> Iterator[tuple[Path, str]]:
+    """Sounds and what is said in them, in the order of their names."""
+    for path in sorted(folder.iterdir()):
+        text = path.with_suffix(".txt")
+        if path.suffix.lower() in SUFFIXES and text.exists():
+            yield path, text.read_text(encoding="utf-8").strip()
 
 
-def _turns(texts: Sequence[str], speakers: Sequence[Voice]) -> Iterable[tuple[str, Voice]]:
-    return ((text, speakers[n % len(speakers)]) for n, text in enumerate(texts))
-
-
-def _written(bench: Bench, turns: Iterable[tuple[str, Voice]], language: str) -> Iterable[str]:
-    for text, voice in turns:
-        written = bench.written(voice(text), language)
-        logger.info("heard: %s -> %s", text, written)
-        yield written
+def _heard(bench: Bench, text: str, sound: Audio) -> Pair:
+    pair = (text, bench.written(sound))
+    logger.info("heard: %s -> %s", *pair)
+    return pair

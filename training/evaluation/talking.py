@@ -1,107 +1,77 @@
-"""How well a checkpoint converses: held-out wordings, spoken or typed, and questions that go on.
-
-What is written is judged by the words a right answer must have; what is said, by a listener who
-should hear what is written.
+"""How well a checkpoint converses: questions in wordings that training never has, spoken in voices
+that it never met or typed; a second turn; what it cannot know.
 """
 
 from __future__ import annotations
 
 import logging
-import random
-from collections import defaultdict
-from collections.abc import Sequence
-from dataclasses import dataclass
-from functools import lru_cache
+from collections.abc import Callable, Mapping
 
-from kimi_demo.audio import Audio
-from kimi_demo.events import Answer
+from kimi_demo.audio import INPUT_SAMPLE_RATE, Audio
+from kimi_demo.errors import InputError
 from kimi_demo.services.conversation import Conversation, Turn
-from training import dialogue, measures
-from training.dialogue import Dialogue
-from training.evaluation import voices
-from training.evaluation.bench import Bench, sound_of
-from training.evaluation.voices import LANGUAGES
+from kimi_demo.services.segments import without_silence
+from training.evaluation import texts
+from training.evaluation.bench import Bench, Measurement
+from training.evaluation.rows import Figure
+from training.evaluation.scores import error_rates, share
+from training.texts.dialogue import Dialogue, Exchange, is_right
 
 logger = logging.getLogger(__name__)
 
-
-@dataclass(frozen=True)
-class Reply:
-    """How the last question of a dialogue was answered."""
-
-    dialogue: Dialogue
-    answer: Answer
-
-    @property
-    def is_right(self) -> bool:
-        return dialogue.is_right(self.dialogue.exchanges[-1], self.answer.text)
+Held = list[tuple[Exchange, Turn]]  # one dialogue, as it should go and as it went
 
 
-def conversation(bench: Bench) -> dict[str, object]:
-    """Shares of right answers: one question spoken, one typed, and the second of two spoken."""
-    return {
-        language: {
-            "spoken": _rightness(spoken_replies(bench, language)),
-            "typed": _rightness(_replies(bench, language, turns=1, aloud=False)),
-            "two_turns": _rightness(_replies(bench, language, turns=2, aloud=True)),
+def conversing(language: str, aloud: bool) -> Measurement:
+    """Shares of right answers to first and second questions, and to those beyond its world; and how
+    spoken ones are written down, where the checkpoint tells that.
+    """
+
+    def measure(bench: Bench) -> Mapping[str, Figure]:
+        def put(question: str, number: int) -> str | Audio:
+            if not aloud:
+                return question
+            sound = bench.voices.unmet(question, language, number)
+            return without_silence(sound.resampled(INPUT_SAMPLE_RATE))
+
+        def held(dialogues: list[Dialogue]) -> list[Held]:
+            return [hold(bench, d, lambda q, n=n: put(q, n)) for n, d in enumerate(dialogues)]
+
+        known = held(texts.dialogues(language, bench.limit))
+        unknown = held(texts.unanswerable(language, bench.limit))
+        heard = [(e.question, t.heard_text) for talk in known + unknown for e, t in talk]
+        return {
+            "first": share(_judged(*talk[0]) for talk in known),
+            "second": share(_judged(*talk[1]) for talk in known),
+            "unknown": share(_judged(*talk[0]) for talk in unknown),
+            "heard": error_rates(heard if any(w for _, w in heard) else [], language),
         }
-        for language in LANGUAGES
-    }
+
+    return measure
 
 
-def conversation_spoken(bench: Bench) -> dict[str, object]:
-    """Error rates of the replies' sound against their own text."""
-    return {language: _spoken_out(bench, language) for language in LANGUAGES}
-
-
-@lru_cache(maxsize=len(LANGUAGES))  # both sections look at the same answers
-def spoken_replies(bench: Bench, language: str) -> tuple[Reply, ...]:
-    """The answers to single spoken questions."""
-    return _replies(bench, language, turns=1, aloud=True)
-
-
-def _replies(bench: Bench, language: str, turns: int, aloud: bool) -> tuple[Reply, ...]:
-    """Held-out dialogues; each is spoken in one of the voices of training."""
-    rng = random.Random(f"{bench.seed}/{language}/{turns}")
-    speakers = list(voices.trained(language).values()) if aloud else []
-    replies = []
-    for held_out in dialogue.held_out_dialogues(language, bench.limit, turns):
-        voice = rng.choice(speakers) if aloud else str
-        questions = [voice(exchange.question) for exchange in held_out.exchanges]
-        replies.append(Reply(held_out, converse(bench, questions)))
-        asked = " / ".join(exchange.question for exchange in held_out.exchanges)
-        logger.info("asked: %s -> %s", asked, replies[-1].answer.text)
-    return tuple(replies)
-
-
-def converse(bench: Bench, questions: Sequence[str | Audio]) -> Answer:
-    """Asks one question after the other, what came before being remembered; the last answer."""
-    *earlier, last = questions
+def hold(bench: Bench, dialogue: Dialogue, put: Callable[[str], str | Audio]) -> Held:
+    """Asks one question after the other, what came before being remembered."""
     so_far = Conversation()
-    for question in earlier:
-        answer = _next_answer(bench, so_far, question)
-        codes = answer.finished.audio_codes
-        so_far = so_far.with_turn(Turn(question, answer.text, codes, finished=answer.finished))
-    return _next_answer(bench, so_far, last)
+    for exchange in dialogue.exchanges:
+        turn = _answered(bench, so_far, put(exchange.question))
+        logger.info("asked: %s -> %s", exchange.question, turn.answer_text)
+        so_far = Conversation((*so_far.turns, turn))
+    return list(zip(dialogue.exchanges, so_far.turns, strict=True))
 
 
-def _next_answer(bench: Bench, so_far: Conversation, question: str | Audio) -> Answer:
-    return bench.answer(lambda tasks: so_far.request(tasks, question, bench.seed))
+def _answered(bench: Bench, so_far: Conversation, question: str | Audio) -> Turn:
+    try:
+        request = so_far.request(bench.tasks, question)
+        return Turn.answered(question, request.seed, bench.engine.stream(request))
+    except InputError as exc:
+        logger.warning("refused: %s", exc)
+        return Turn(question)
 
 
-def _rightness(replies: Sequence[Reply]) -> dict[str, object]:
-    """The share of right answers, over all and by topic."""
-    by_topic: defaultdict[str, list[bool]] = defaultdict(list)
-    for reply in replies:
-        by_topic[reply.dialogue.topic].append(reply.is_right)
-    topics = {topic: measures.share(flags) for topic, flags in sorted(by_topic.items())}
-    return {**measures.rightness(r.is_right for r in replies), "topics": topics}
-
-
-def _spoken_out(bench: Bench, language: str) -> dict[str, float | int | None]:
-    """A reply without a word in writing has nothing that its sound could be compared with."""
-    listener = bench.listener(language)
-    answers = [reply.answer for reply in spoken_replies(bench, language)]
-    worded = [answer for answer in answers if measures.bare(answer.text, language)]
-    heard = [listener(sound_of(answer)) for answer in worded]
-    return measures.error_rates([answer.text for answer in worded], heard, language)
+def _judged(exchange: Exchange, turn: Turn) -> tuple[bool, str]:
+    try:
+        right = is_right(exchange, turn.answer_text)
+    except InputError:  # letters of a script that nobody can read aloud
+        right = False
+    return right, f"{exchange.question} -> {turn.answer_text}"

@@ -1,169 +1,167 @@
 """How well a checkpoint understands sounds: captions, closed questions, open questions.
 
-The sounds are drawn on the spot; the sentences in them and the questions about them are such as
-training never has.
+Sounds are drawn on the spot. The voices in them, and the wordings of the questions about them, are
+such as training never has.
 """
 
 from __future__ import annotations
 
 import logging
-import random
-from collections import Counter, defaultdict
+import re
+import zlib
+from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from functools import cache
 from itertools import cycle, islice
+from pathlib import Path
 
-from kimi_demo.audio import Audio, from_samples
-from training import measures
+import numpy as np
+
+from kimi_demo import audio
+from kimi_demo.audio import INPUT_SAMPLE_RATE, Audio, to_int16
+from training import sounds
+from training.evaluation import texts
 from training.evaluation.bench import Bench
-from training.listening import QUESTIONS, caption_classes
-from training.scenes import EVENT_CLASSES, SCENES
-from training.sounds import KINDS, Item, draw_item
-from training.speech_sounds import EMOTIONS
-from training.synthesizers import SAMPLE_RATE_HZ
+from training.evaluation.hearing import SUFFIXES
+from training.evaluation.rows import Figure, NotMeasuredError
+from training.evaluation.scores import share, words_of
+from training.evaluation.voices import UNMET
+from training.shards import SAMPLE_RATE
+from training.sounds import LabelledSound, Voices
+from training.sounds.sources import NAMES
+from training.sounds.voices import speaker_of
+from training.sounds.words import HELD_OUT_WORDINGS, read_wordings
 
 logger = logging.getLogger(__name__)
 
-# There are about three times as many classes of sounds as of speakers.
-SINGLE = ("sound", "sound", "sound", "speech")
-SEVERAL = ("scene", "mixture", "sequence")
+SINGLE = ("sound", "sound", "sound", "speech")  # three times as many sounds as speakers
+SEVERAL = ("scene", "together", "in turn")
+_FEWEST_SENTENCES = 4  # in the sounds: of two women and two men in each language
+_MOST_DRAWS = 8  # for each question of a kind, since not every sound allows every kind
+Judged = tuple[bool, str]
 
 
-@dataclass(frozen=True)
-class ClosedQuestion:
-    """A task of the table, the label of an item that answers it, and the items that have one."""
-
-    label: str
-    options: tuple[str, ...]
-    kinds: tuple[str, ...]
+def captions(bench: Bench) -> Mapping[str, Figure]:
+    """Whether captions name all that sounds: one source, or two to three."""
+    return {"single": _captioned(bench, SINGLE), "several": _captioned(bench, SEVERAL)}
 
 
-CHOICES = {
-    "emotion": ClosedQuestion("emotion", EMOTIONS, ("emotion",)),
-    "sound": ClosedQuestion("event", EVENT_CLASSES, SINGLE),
-    "scene": ClosedQuestion("scene", SCENES, ("scene",)),
-}
-# Kind of open question -> the kinds of items that it can be put to.
-ASKED_OF: Mapping[str, tuple[str, ...]] = {
-    "count": ("sound", "sequence"),
-    "speech": KINDS,
-    "language": ("speech", "emotion", "sequence"),
-    "speaker": ("speech", "emotion", "sequence"),
-    "first": ("sequence",),
-    "last": ("sequence",),
-    "what": SINGLE,
-    "all": ("mixture", "scene"),
-    "place": ("scene",),
-    "feeling": ("emotion",),
-}
+def choices(bench: Bench) -> Mapping[str, Figure]:
+    """Closed questions, with the options that the checkpoint lists."""
+    kinds = {"emotion": ("emotion",), "event": SINGLE, "scene": ("scene",)}
+    found: dict[str, list[Judged]] = defaultdict(list)
+    for label, of in kinds.items():
+        for item in islice(_items(bench, of, label), bench.limit):
+            [expected] = [task.answer for task in item.tasks if task.name == label]
+            chosen = _choice(bench, _audio(item), "sound" if label == "event" else label)
+            found[label].append(_judged(label, expected, chosen))
+    return {label: share(judged) for label, judged in found.items()}
 
 
-@dataclass(frozen=True)
-class Judged:
-    """expected: the labels of an item. is_right: all of them were named; is_exact: and no other."""
-
-    expected: tuple[str, ...]
-    is_right: bool
-    is_exact: bool
-
-
-def captioning(bench: Bench) -> dict[str, object]:
-    """Whether captions name what sounds: all of it (`right`), and nothing else (`exact`)."""
-    single = _captioned(bench, SINGLE, "single")
-    several = {kind: _captioned(bench, (kind,), kind) for kind in SEVERAL}
-    together = [judged for each in several.values() for judged in each]
-    return {
-        "single": _caption_figures(single),
-        "several": _caption_figures(together),
-        **{kind: _caption_figures(each) for kind, each in several.items()},
-    }
+def questions(bench: Bench) -> Mapping[str, Figure]:
+    """Open questions by kind, in both languages: the words of the answer must be right."""
+    found: dict[str, list[Judged]] = {kind: [] for kind in read_wordings()}
+    for item in islice(_items(bench, tuple(sounds.KINDS), "ask"), _MOST_DRAWS * bench.limit):
+        if all(len(judged) == bench.limit for judged in found.values()):
+            break
+        for task in (task for task in item.tasks if task.name == "ask"):
+            judged = found[kind_of(task.question)]
+            if len(judged) < bench.limit:
+                asked = (_audio(item), task.question)
+                answer = bench.told(lambda tasks, asked=asked: tasks.ask(*asked))
+                judged.append(_judged(task.question, task.answer, answer))
+    return {kind: share(judged) for kind, judged in found.items()}
 
 
-def choices(bench: Bench) -> dict[str, object]:
-    """Accuracy of each closed question."""
-    return {name: _chosen(bench, name, question) for name, question in CHOICES.items()}
-
-
-def ask(bench: Bench) -> dict[str, object]:
-    """By kind of open question: the share of exact answers in both languages, and in each."""
-    return {kind: _asked(bench, kind) for kind in ASKED_OF}
-
-
-def _captioned(bench: Bench, kinds: Sequence[str], salt: str) -> list[Judged]:
+def real_sounds(bench: Bench) -> Mapping[str, Figure]:
+    """Recordings named by what sounds, as an event of the checkpoint's list."""
+    if bench.sounds is None:
+        raise NotMeasuredError("needs --sounds, a folder of sounds named by class")
     judged = []
-    for item in islice(_items(bench, kinds, salt), bench.limit):
-        expected = {name for name, _, _ in item.events}
-        caption = _caption_of(bench, _audio(item))
-        logger.info("described: %s -> %s", ", ".join(sorted(expected)), caption)
-        named = caption_classes(caption)
-        judged.append(Judged(tuple(sorted(expected)), expected <= named, expected == named))
-    return judged
+    for path, event in islice(labelled_files(bench.sounds), bench.limit):
+        sound = audio.read(path, sample_rate=INPUT_SAMPLE_RATE)
+        judged.append(_judged(path.name, event, _choice(bench, sound, "sound")))
+    return {"event": share(judged)}
 
 
-def _caption_of(bench: Bench, audio: Audio) -> str:
-    return bench.answer(lambda tasks: tasks.caption(audio, seed=bench.seed)).text
+def labelled_files(folder: Path) -> Iterator[tuple[Path, str]]:
+    """Sounds whose own or whose folder's name is that of a known sound, with its event."""
+    events = {name: entry.event for name, entry in NAMES.items()}
+    events |= {event: event for event in sounds.EVENTS}
+    for path in sorted(folder.rglob("*")):
+        names = (re.sub(r"[\W_\d]+", " ", n).strip() for n in (path.stem, path.parent.name))
+        known = next((events[name] for name in names if name in events), None)
+        if known and path.suffix.lower() in SUFFIXES:
+            yield path, known
 
 
-def _caption_figures(judged: Sequence[Judged]) -> dict[str, object]:
-    return {**_figures(judged), "exact": measures.share(each.is_exact for each in judged)}
+def events_in(caption: str) -> set[str]:
+    """What a caption in training's words says that sounds."""
+    said = caption.lower()
+    return {name.event for name in NAMES.values() if name.says.lower() in said}
 
 
-def _chosen(bench: Bench, name: str, question: ClosedQuestion) -> dict[str, object]:
+def kind_of(question: str) -> str:
+    """The kind of a question in a held-out wording. Raises: StopIteration for another."""
+    return next(kind for wording, kind in _wordings() if wording.fullmatch(question))
+
+
+@cache
+def _wordings() -> list[tuple[re.Pattern[str], str]]:
+    """With the kind of question; those with a word of the sound's in them come last."""
+    rows = [
+        (wording, kind)
+        for kind, languages in read_wordings().items()
+        for wordings in languages.values()
+        for wording in wordings[-HELD_OUT_WORDINGS:]
+    ]
+    rows.sort(key=lambda row: "{}" in row[0])
+    return [(re.compile(re.escape(w).replace(r"\{\}", ".+")), kind) for w, kind in rows]
+
+
+def _captioned(bench: Bench, kinds: Sequence[str]) -> Figure:
     judged = []
-    for item in islice(_items(bench, question.kinds, name), bench.limit):
-        [label] = [answer for task, _, answer in item.tasks if task == question.label]
-        chosen = _choice_of(bench, _audio(item), name, question.options)
-        logger.info("%s: %s -> %s", name, label, chosen)
-        judged.append(Judged((label,), chosen == label, chosen == label))
-    return _figures(judged)
+    for item in islice(_items(bench, kinds, kinds[0]), bench.limit):
+        expected = next(t.answer for t in item.tasks if t.name == "caption" and not t.question)
+        sound = _audio(item)
+        said = bench.told(lambda tasks, sound=sound: tasks.caption(sound))
+        judged.append((events_in(expected) <= events_in(said), f"{expected} -> {said}"))
+        logger.info("described: %s", judged[-1][1])
+    return share(judged)
 
 
-def _choice_of(bench: Bench, audio: Audio, name: str, options: Sequence[str]) -> str:
-    """The options of the embedded model are weighed, whatever the checkpoint's table lists."""
-    return bench.answer(lambda tasks: tasks.choose(audio, name, options)).text
+def _choice(bench: Bench, sound: Audio, task: str) -> str:
+    return bench.told(lambda tasks: tasks.choose(sound, task))
 
 
-def _asked(bench: Bench, kind: str) -> dict[str, object]:
-    flags: defaultdict[str, list[bool]] = defaultdict(list)
-    fitting = (item for item in _items(bench, ASKED_OF[kind], kind) if _questions(item, kind))
-    for item in islice(fitting, bench.limit):
-        for language, (question, expected) in _questions(item, kind).items():
-            answer = _answer_to(bench, _audio(item), question)
-            logger.info("%s %s -> %s", question, expected, answer)
-            flags[language].append(measures.same_words(expected, answer))
-    together = [flag for each in flags.values() for flag in each]
-    return {
-        **measures.rightness(together),
-        **{language: measures.share(each) for language, each in flags.items()},
-    }
+def _judged(asked: str, expected: str, answer: str) -> Judged:
+    language = "en" if expected.isascii() else "zh"
+    what = f"{asked} {expected} -> {answer}"
+    logger.info("asked: %s", what)
+    return words_of(expected, language) == words_of(answer, language), what
 
 
-def _answer_to(bench: Bench, audio: Audio, question: str) -> str:
-    return bench.answer(lambda tasks: tasks.ask(audio, question, bench.seed)).text
+def _items(bench: Bench, kinds: Sequence[str], salt: str) -> Iterator[LabelledSound]:
+    """Endless sounds, the kinds in turn; for the same salt the same ones."""
+    rng, voices = np.random.default_rng(zlib.crc32(salt.encode())), _voices(bench)
+    return (sounds.draw(rng, kind, voices, apart=True) for kind in cycle(kinds))
 
 
-def _questions(item: Item, kind: str) -> dict[str, tuple[str, str]]:
-    """Language -> question and answer of one kind, if the item has them."""
-    wordings = dict(zip((wordings[-1] for wordings in QUESTIONS[kind]), ("en", "zh"), strict=True))
-    return {
-        wordings[question]: (question, answer)
-        for task, question, answer in item.tasks
-        if task == "ask" and question in wordings
-    }
+@cache
+def _voices(bench: Bench) -> Voices:
+    """Those that the sentences to be heard are spoken in."""
+    count = max(_FEWEST_SENTENCES, bench.limit)
+    sentences = {"en": texts.open_vocabulary(count), "zh": texts.mandarin(count)}
+    spoken = [(t, code, n) for code, said in sentences.items() for n, t in enumerate(said)]
+    return Voices(
+        (
+            speaker_of(UNMET[code][number % len(UNMET[code])], code),
+            True,
+            to_int16(bench.voices.unmet(text, code, number).resampled(SAMPLE_RATE).waveform),
+        )
+        for text, code, number in spoken
+    )
 
 
-def _items(bench: Bench, kinds: Sequence[str], salt: str) -> Iterator[Item]:
-    """Endless sounds, the kinds taking turns. The same seed and salt give the same ones."""
-    rng = random.Random(f"{bench.seed}/{salt}")
-    for kind in cycle(kinds):
-        yield draw_item(rng, kind, held_out=True)
-
-
-def _audio(item: Item) -> Audio:
-    return from_samples(item.waveform, SAMPLE_RATE_HZ)
-
-
-def _figures(judged: Sequence[Judged]) -> dict[str, object]:
-    """The share of right ones, and how often each label was in a wrong one."""
-    missed = Counter(label for each in judged if not each.is_right for label in each.expected)
-    return {**measures.rightness(each.is_right for each in judged), "missed": dict(missed)}
+def _audio(item: LabelledSound) -> Audio:
+    return Audio(item.waveform, INPUT_SAMPLE_RATE)

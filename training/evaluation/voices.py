@@ -1,102 +1,112 @@
-"""The voices that the checkpoint listens to during evaluation, made on the spot.
+"""The voices that a checkpoint hears during evaluation and never met, and how they are recorded.
 
-Raises, wherever a voice is asked for: SynthesizerUnavailableError if its library is missing.
+Kokoro and flite speak; what was spoken once is kept in a folder as NAME.wav with its NAME.txt.
 """
 
 from __future__ import annotations
 
-import logging
+import hashlib
+import shutil
+import subprocess
+import tempfile
 import zlib
 from collections.abc import Callable, Mapping
-from functools import cache
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
 
 import numpy as np
 from numpy.random import Generator
 
-from kimi_demo.audio import Audio, from_samples
-from training import augment
-from training.corpus import (
-    ESPEAK_HELD_OUT,
-    FLITE_STRETCH,
-    MANDARIN_HELD_OUT,
-    MANDARIN_SETTING,
-)
+from kimi_demo import audio
+from kimi_demo.audio import INPUT_SAMPLE_RATE, Audio, from_samples
+from training.evaluation.rows import NotMeasuredError
+from training.shards import SAMPLE_RATE
+from training.sounds import degrade
+from training.sounds.signals import coloured
+from training.texts.spoken import as_spoken
 
-# One espeak a process: its callback belongs to whoever was made last, and the sounds have theirs.
-from training.speech_sounds import _espeak as espeak
-from training.synthesizers import (
-    MANDARIN_VOICE,
-    FliteSynthesizer,
-    SynthesizerUnavailableError,
-    Utterance,
-)
-
-logger = logging.getLogger(__name__)
-
-Voice = Callable[[str], Audio]
-
-LANGUAGES = ("en", "zh")
-ORIGINALS = {"en": "slt", "zh": "mandarin"}  # what the checkpoint's own voices imitate
-UNSEEN = "rms"  # of flite; no transcription was trained on it
-SNR_DB = 15.0
-REVERBERATION_S = 0.3
-
-_DEGRADATIONS: Mapping[str, Callable[[np.ndarray, Generator], np.ndarray]] = {
-    "noise": lambda wave, generator: augment.with_noise(wave, generator, SNR_DB),
-    "room": lambda wave, generator: augment.in_room(wave, generator, REVERBERATION_S),
-    "telephone": lambda wave, _: augment.through_telephone(wave),
+# Men and women in turn. English is read by Kokoro's voices of other languages, Mandarin by mixtures
+# of its own with those: no shard of training has any of them.
+UNMET: Mapping[str, tuple[str, ...]] = {
+    "en": (
+        *("ef_dora", "em_alex", "ff_siwis", "hm_omega", "if_sara", "im_nicola"),
+        *("hf_alpha", "pm_alex", "jf_gongitsune", "jm_kumo", "pf_dora", "hm_psi"),
+    ),
+    "zh": (
+        *("zf_xiaoni+0.5*jf_alpha", "zm_yunxi+0.5*jm_kumo", "zf_xiaoyi+0.5*ff_siwis"),
+        *("zm_yunyang+0.5*im_nicola", "zf_xiaobei+0.5*if_sara", "zm_yunjian+0.5*hm_omega"),
+    ),
 }
-DEGRADATIONS = tuple(_DEGRADATIONS)
+SNR_DB, REVERBERATION_S, NOISE_SLOPE = 15.0, 0.3, 0.5
+FLITE_VOICE = "slt"
+ROOMS: Mapping[str, Callable[[np.ndarray, Generator], np.ndarray]] = {
+    "noise": lambda wave, rng: degrade.in_noise(
+        wave, coloured(rng, len(wave), NOISE_SLOPE).astype(np.float32), rng, SNR_DB
+    ),
+    "room": lambda wave, rng: degrade.in_room(wave, rng, REVERBERATION_S),
+    "telephone": degrade.through_telephone,
+}
 
 
-def original(language: str) -> Voice | None:
-    """The voice that speech is compared with; None, and a warning, without its library."""
-    try:
-        return flite(ORIGINALS["en"]) if language == "en" else _espoken(_MANDARIN)
-    except SynthesizerUnavailableError as exc:
-        logger.warning("nothing is compared with the original voice: %s", exc)
-        return None
+@dataclass(frozen=True)
+class Voices:
+    """cache: folder for what is spoken. teachers: folder of Kokoro; without it only what lies in
+    the cache can be heard."""
+
+    cache: Path | None = None
+    teachers: Path | None = None
+
+    def unmet(self, text: str, language: str, number: int) -> Audio:
+        """A text in one of the voices of `UNMET`, which take turns by `number`."""
+        return self.said(text, language, UNMET[language][number % len(UNMET[language])])
+
+    def said(self, text: str, language: str, voice: str) -> Audio:
+        """A text in a voice of Kokoro. Raises: NotMeasuredError if that cannot be had."""
+        return self._kept(text, f"{language}-{voice}", lambda: self._read(text, language, voice))
+
+    def flite(self, text: str) -> Audio:
+        """English in flite's `slt`. Raises: NotMeasuredError without flite."""
+        return self._kept(text, f"flite-{FLITE_VOICE}", lambda: _read_by_flite(text))
+
+    def _kept(self, text: str, voice: str, speak: Callable[[], Audio]) -> Audio:
+        if self.cache is None:
+            return speak()
+        digest = hashlib.sha1(f"{voice} {text}".encode(), usedforsecurity=False).hexdigest()[:16]
+        path = self.cache / f"{voice.split('-')[0]}-{digest}.wav"
+        if not path.exists():
+            sound = speak()
+            self.cache.mkdir(parents=True, exist_ok=True)
+            path.with_suffix(".txt").write_text(text + "\n", encoding="utf-8")
+            path.write_bytes(sound.wav())
+        return audio.read(path)
+
+    def _read(self, text: str, language: str, voice: str) -> Audio:
+        phones = self._kokoro.phones(as_spoken(text, language), language)
+        return from_samples(self._kokoro.speak(phones, voice)[0], SAMPLE_RATE)
+
+    @cached_property
+    def _kokoro(self):
+        if self.teachers is None:
+            raise NotMeasuredError("needs --teachers, the folder of Kokoro, or a filled --cache")
+        from training.kokoro import Kokoro  # onnxruntime: not where everything lies in the cache
+
+        return Kokoro(self.teachers)
 
 
-def trained(language: str) -> dict[str, Voice]:
-    """The voices that transcription was trained on, by name; the original voice is the first."""
-    settings = ESPEAK_HELD_OUT if language == "en" else MANDARIN_HELD_OUT
-    first = flite(ORIGINALS["en"]) if language == "en" else _espoken(_MANDARIN)
-    others = {f"espeak {setting[0]}": _espoken(setting) for setting in settings}
-    return {ORIGINALS[language]: first, **others}
+def recorded(sound: Audio, room: str, text: str) -> Audio:
+    """The sound through one of `ROOMS`; the same text is recorded the same each time."""
+    heard = sound.resampled(INPUT_SAMPLE_RATE).waveform
+    wave = ROOMS[room](heard, np.random.default_rng(zlib.crc32(text.encode())))
+    loudest = max(float(np.abs(wave).max(initial=0.0)), 1.0)
+    return Audio((wave / loudest).astype(np.float32), INPUT_SAMPLE_RATE)
 
 
-@cache
-def flite(name: str) -> Voice:
-    """A voice of flite, as slow as in the training material."""
-    synthesizer = FliteSynthesizer(name)
-    return lambda text: _audio(synthesizer(text, FLITE_STRETCH))
-
-
-def degraded(voice: Voice, name: str) -> Voice:
-    """The voice as it would be recorded; the same text sounds the same each time.
-
-    name: of `DEGRADATIONS`.
-    """
-
-    def recorded(text: str) -> Audio:
-        clean = voice(text)
-        generator = np.random.default_rng(zlib.crc32(text.encode()))
-        wave = _DEGRADATIONS[name](clean.waveform.astype(np.float64), generator)
-        loudest = max(float(np.abs(wave).max(initial=0.0)), 1.0)
-        return Audio((wave / loudest).astype(np.float32), clean.sample_rate)
-
-    return recorded
-
-
-_MANDARIN = (MANDARIN_VOICE, *MANDARIN_SETTING)
-
-
-def _espoken(setting: tuple[str, int, int]) -> Voice:
-    """setting: espeak's voice, words a minute, pitch."""
-    synthesizer = espeak()
-    return lambda text: _audio(synthesizer(text, *setting))
-
-
-def _audio(utterance: Utterance) -> Audio:
-    return from_samples(utterance.waveform, utterance.sample_rate)
+def _read_by_flite(text: str) -> Audio:
+    if not shutil.which("flite"):
+        raise NotMeasuredError("needs flite: apt-get install flite")
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "spoken.wav"
+        words = as_spoken(text, "en")
+        subprocess.run(["flite", "-voice", FLITE_VOICE, "-t", words, "-o", path], check=True)
+        return audio.read(path)
