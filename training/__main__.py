@@ -23,6 +23,7 @@ COMMAND_LINE = CommandLine(
         "language-model": ("training.language_model", "learn text and speech together"),
         "average": ("training.average_runs", "merge runs that learned apart"),
         "generate-mels": ("training.generate_mels", "make mels for the vocoder to learn from"),
+        "example-clips": ("training.example_clips", "make the clips that the page offers"),
         "pack": ("training.pack", "turn trained parts into a checkpoint folder"),
         "unpack": ("training.unpack", "take packed weights apart, to train on from them"),
         "evaluate": ("training.evaluate", "measure a checkpoint on what it never saw"),

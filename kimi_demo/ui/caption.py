@@ -29,7 +29,7 @@ from kimi_demo.ui.view import LANGUAGE_NAMES
 
 NAME = "caption"
 CAPTION_LANGUAGES = {ANY_LANGUAGE: "English", **LANGUAGE_NAMES}
-EXAMPLE_KINDS = ("sound", "scene", "sequence", "beeps", "emotion")
+EXAMPLE_KINDS = ("sound", "scene", "sequence", "beeps", "voice", "emotion")
 
 
 class CaptionTab(TaskTab):

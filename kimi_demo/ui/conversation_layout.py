@@ -6,8 +6,7 @@ import gradio as gr
 
 from kimi_demo.engine.base import Engine
 from kimi_demo.services.conversation import Conversation
-from kimi_demo.ui.conversation_view import questions
-from kimi_demo.ui.examples import labelled, sounds
+from kimi_demo.ui.examples import questions, sounds, worded
 from kimi_demo.ui.i18n import tr
 from kimi_demo.ui.listening import sound_input
 from kimi_demo.ui.player import live_player
@@ -92,7 +91,7 @@ class ConversationLayout:
             elem_id="conversation-output",
         )
         self.typed_examples = self._examples(self.questions, "typed")
-        self.spoken_examples = self._examples([labelled(clip) for clip in self.clips], "spoken")
+        self.spoken_examples = self._examples([worded(clip) for clip in self.clips], "spoken")
         with gr.Accordion(tr("conversation_settings"), open=False):
             self.seed = gr.Number(
                 0,

@@ -13,7 +13,6 @@ from kimi_demo.errors import InputError
 from kimi_demo.events import AudioDelta, Event, Finished, HeardDelta, Queued, TextDelta
 from kimi_demo.services.conversation import Reply, Turn
 from kimi_demo.services.segments import without_silence
-from kimi_demo.ui.examples import EXAMPLES
 from kimi_demo.ui.player import PlayerFeed
 from kimi_demo.ui.view import QueueNote, Shown, file_name, speech_report
 
@@ -160,10 +159,3 @@ def written_report(finished: Finished, seed: int, words: Mapping[str, str]) -> s
         warning = words[f"report_{finished.reason}"]
         items.append(f'<li class="figures-warning">{html.escape(warning)}</li>')
     return f'<ul class="figures">{"".join(items)}</ul>'
-
-
-def questions(languages: Iterable[str], folder: Path = EXAMPLES) -> list[str]:
-    """The lines of questions.en.txt and so on, for the languages that a checkpoint speaks."""
-    files = [folder / f"questions.{language}.txt" for language in languages]
-    texts = [file.read_text(encoding="utf-8") for file in files if file.exists()]
-    return [line for text in texts for line in text.splitlines() if line.strip()]

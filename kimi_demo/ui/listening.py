@@ -17,7 +17,7 @@ from kimi_demo.events import Event, Finished, Queued, StartedOver, TextDelta, We
 from kimi_demo.messages import Request
 from kimi_demo.services import retrying
 from kimi_demo.ui.charts import probability_chart
-from kimi_demo.ui.examples import labelled
+from kimi_demo.ui.examples import worded
 from kimi_demo.ui.i18n import tr
 from kimi_demo.ui.view import QueueNote, transcript_report
 
@@ -56,7 +56,7 @@ def sound_examples(audio: gr.Audio, found: Sequence[Path]) -> None:
             [[path] for path in found],
             [audio],
             label=tr("examples"),
-            example_labels=[labelled(path) for path in found],
+            example_labels=[worded(path) for path in found],
             examples_per_page=len(found),
             api_visibility="private",
         )

@@ -43,7 +43,7 @@ class TranscribeTab(TaskTab):
         )
         self.actions = Actions(NAME, tr("transcribe"))
         with aside():
-            sound_examples(self.audio, sounds())
+            sound_examples(self.audio, sounds("speech"))
             gr.HTML(tr("transcribe_note"), elem_classes="note")
 
     def _build_outputs(self) -> None:

@@ -36,7 +36,7 @@ _EXAMPLE_TASKS = {"emotion": "emotion", "sound": "sound", "scene": "scene"}
 _EXAMPLE_QUESTIONS = {
     "beeps": "How many beeps are there?",
     "sequence": "Which sound comes first?",
-    "question": "Which language is it?",
+    "voice": "Which language is it?",
 }
 
 

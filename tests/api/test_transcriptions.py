@@ -20,7 +20,7 @@ from kimi_demo.tasks import TaskTable
 from kimi_demo.ui.examples import sounds
 from tests.voice import silence, voice
 
-SAID = "what is the capital of france?"  # what nano hears in the clip
+SAID = "What is the capital of France?"  # what nano hears in the clip
 END = Finished("stop", 40, 3, 0, Timings(0.1, None, 0.5, 0.0))
 
 
@@ -201,8 +201,8 @@ def test_a_stream_ends_as_streams_of_the_protocol_do(nano_site, question):
 
 @pytest.fixture(scope="module")
 def meeting():
-    """43 s: four clips between silences; and where each of them begins and ends."""
-    names = ("question-en", "please-sit-down-laura", "october", "question-en")
+    """46 s: four clips between silences; and where each of them begins and ends."""
+    names = ("question-en", "speech-library-en", "speech-bridge-en", "question-en")
     pieces, spans, at_s = [], [], 0.0
     for name, pause_s in zip(names, (2.0, 9.0, 11.0, 8.0), strict=True):
         said = clip(name)

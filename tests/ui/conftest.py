@@ -139,7 +139,7 @@ def client(site: Any) -> Iterator[Client]:
 @pytest.fixture(scope="session")
 def speech_wav(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """What is uploaded and spoken into the fake microphone: a clip of the examples, or a buzz."""
-    found = sounds()
+    found = sounds("speech")
     if found:
         return Path(found[0])
     path = tmp_path_factory.mktemp("sound") / "buzz.wav"

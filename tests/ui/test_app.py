@@ -24,7 +24,7 @@ from kimi_demo.ui.endpoints import (
     endpoints,
     python_snippet,
 )
-from kimi_demo.ui.examples import KINDS, labelled, sounds
+from kimi_demo.ui.examples import EXAMPLES, KINDS, labelled, questions, sentences, sounds, worded
 
 HEARD = "the cat sleeps under the green tree"
 TABS = ["speech", "conversation", "transcribe", "caption", "understand", "about"]
@@ -90,14 +90,30 @@ def test_a_card_loses_title_and_links_into_the_repository():
 
 
 def test_examples_are_short_and_there_for_every_kind():
-    for kind in ("speech", *KINDS):
+    for kind in KINDS:
         found = sounds(kind)
         assert found, kind
         assert all(Path(path).stat().st_size < 120_000 for path in found)
-    assert not set(sounds()) & {path for kind in KINDS for path in sounds(kind)}
+    known = {path for kind in KINDS for path in sounds(kind)}
+    assert known == {str(path) for path in (EXAMPLES / "audio").glob("*.wav")}
     assert labelled("x/sound-phone-ring.wav") == "sound: phone ring"
     assert labelled("x/emotion-angry-zh.wav") == "emotion: angry 中文"
-    assert labelled("x/it-is-dark.wav") == "it is dark"
+
+
+def test_a_spoken_example_is_named_by_its_words(tmp_path: Path):
+    (tmp_path / "question-en.txt").write_text("What is it?\n", encoding="utf-8")
+    assert worded(str(tmp_path / "question-en.wav")) == "What is it?"
+    assert worded(str(tmp_path / "voice-man-en.wav")) == "voice: man English"
+    assert all(path.with_suffix(".txt").exists() for path in map(Path, sounds("question")))
+    assert all(path.with_suffix(".txt").exists() for path in map(Path, sounds("speech")))
+
+
+def test_texts_are_those_of_the_languages_that_a_checkpoint_speaks(tmp_path: Path):
+    (tmp_path / "speech.en.txt").write_text("One.\n\nTwo.\n", encoding="utf-8")
+    (tmp_path / "speech.zh.txt").write_text("三。\n", encoding="utf-8")
+    assert sentences(["en", "zh", "fr"], tmp_path) == ["One.", "Two.", "三。"]
+    assert sentences(["zh"], tmp_path) == ["三。"]
+    assert questions(["en"], tmp_path) == []
 
 
 def test_switches_reach_the_launch(site: Any):
