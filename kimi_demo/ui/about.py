@@ -14,6 +14,8 @@ from kimi_demo.ui.i18n import tr
 from kimi_demo.ui.view import known_count
 
 _RELATIVE_LINK = re.compile(r"\[([^\]]+)\]\((?![a-z]+:)[^)]*\)")
+# What a checkpoint is made of, by its name, as a text of the page in both languages.
+ORIGINS = {"nano": "about_nano"}
 _TITLE = re.compile(r"\A# .*\n+")
 # The snippets name the address at which the visitor sees this page; translation redraws them.
 _FILL_ADDRESS = f"""
@@ -57,6 +59,9 @@ class AboutTab:
 
     def __init__(self, capabilities: Capabilities, page: gr.Blocks) -> None:
         gr.HTML(tr("about_facts"), elem_id="about-facts", elem_classes="flush")
+        origin = ORIGINS.get(capabilities.model)
+        if origin:
+            gr.HTML(tr(origin), elem_id="about-origin", elem_classes="flush")
         gr.HTML(tr("about_notice"), elem_id="about-notice", elem_classes="flush")
         if capabilities.card:
             with gr.Accordion(tr("about_card"), open=False):

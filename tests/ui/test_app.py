@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import re
 import shutil
 import subprocess
 from collections.abc import Callable
@@ -13,9 +15,11 @@ from gradio_client import Client
 from playwright.sync_api import expect
 
 import app
+from kimi_demo.engine.scripted import ScriptedEngine
 from kimi_demo.settings import Settings
 from kimi_demo.ui import build_ui, launch_options
 from kimi_demo.ui.about import readable_card
+from kimi_demo.ui.app import page_words
 from kimi_demo.ui.endpoints import (
     ADDRESS,
     SOUND_FILE,
@@ -87,6 +91,19 @@ def test_the_curl_snippet_runs(
 def test_a_card_loses_title_and_links_into_the_repository():
     card = "# nano\n\nSee [words](../words.txt) and [home](https://example.org).\n"
     assert readable_card(card) == "See words and [home](https://example.org).\n"
+
+
+@pytest.mark.parametrize(("name", "told"), [("nano", True), ("another", False)])
+def test_only_the_embedded_checkpoint_is_said_to_be_made_of_its_teachers(
+    site: Any, name: str, told: bool
+):
+    named = dataclasses.replace(site.engine.capabilities, model=name)
+    page = build_ui(ScriptedEngine([], named))
+    (shown,) = [b for b in page.blocks.values() if b.elem_id == "about-origin"] or [None]
+    assert bool(shown) == told
+    for words in page_words(named).values():
+        for maker, licence in [("Whisper", "MIT"), ("Kokoro", "Apache-2.0"), ("WordNet", "jieba")]:
+            assert re.search(f"{maker}.*{licence}", words["about_nano"])
 
 
 def test_examples_are_short_and_there_for_every_kind():
