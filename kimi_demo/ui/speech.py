@@ -74,7 +74,12 @@ class SpeechTab(TaskTab):
         with aside():
             found = sentences(self._engine.capabilities.languages)
             if found:
-                gr.Examples([[text] for text in found], [self.text], label=tr("examples"))
+                gr.Examples(
+                    [[text] for text in found],
+                    [self.text],
+                    label=tr("examples"),
+                    examples_per_page=len(found),
+                )
             with gr.Accordion(tr("sampling"), open=False):
                 self._build_sampling()
 
