@@ -21,7 +21,7 @@ from training.hearing import alone, place
 from training.kokoro import Kokoro
 from training.shards import PUNCTUATION, SAMPLE_RATE, UNIT_SAMPLES, Utterance
 from training.sounds import degrade
-from training.texts import dialogue, fillings, sentences
+from training.texts import dialogue, fillings, sentences, written
 
 VOICES = ("af_heart", "am_puck", "bf_emma", "zf_xiaoxiao", "zm_yunxi")
 ENGLISH = (
@@ -215,16 +215,22 @@ def shrink(patch: pytest.MonkeyPatch) -> None:
 def without_wordnet(patch: pytest.MonkeyPatch) -> Iterator[None]:
     """A handful of sentences and nouns instead; what was read of texts is forgotten afterwards."""
     words = fillings.open_words
-    patch.setattr(sentences, "english_sentences", lambda: list(ENGLISH))
-    patch.setattr(dialogue, "english_sentences", lambda: list(ENGLISH))
+    patch.setattr(sentences, "wordnet_examples", lambda *folder: list(ENGLISH))
     patch.setattr(
         fillings, "open_words", lambda lang: words(lang) if lang == "zh" else ["apple", "river"]
     )
     patch.setattr(dialogue, "OPEN_PHRASES", 40)
-    cached = [f for f in vars(dialogue).values() if hasattr(f, "cache_clear")]
-    cached = [f for f in cached if f.__module__ == dialogue.__name__]
+    cached = [
+        function
+        for module in (dialogue, written, sentences)
+        for function in vars(module).values()
+        if hasattr(function, "cache_clear") and function.__name__ not in _WITHOUT_WORDNET
+    ]
     for function in cached:
         function.cache_clear()
     yield
     for function in cached:
         function.cache_clear()
+
+
+_WITHOUT_WORDNET = ("_dictionary", "mandarin_words", "_patterns")  # slow, and always the same
