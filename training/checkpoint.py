@@ -30,7 +30,7 @@ def task_table() -> TaskTable:
             "zh": "transcribe mandarin:",
         },
         wordings={},
-        caption_prompts={"": "describe:", "zh": "describe in mandarin:"},
+        caption_prompts={"": "describe:", "zh": "请描述这段音频中的声音。"},
         choices={
             "emotion": ChoiceTask("which emotion?", EMOTIONS, lettered=False),
             "sound": ChoiceTask("which sound?", EVENTS, lettered=False),
@@ -40,7 +40,7 @@ def task_table() -> TaskTable:
         max_text_chars=240,
         max_audio_s=60.0,
         max_segment_s=26.0,  # windows of training last up to 30 s
-        memory=Memory(turns=3),  # no more turns stood before a question in training
+        memory=Memory(turns=4),
         reply_outputs=("both",),  # answers are always spoken
         translation_prompt="",  # it has not learned to translate
         follows_instructions=False,

@@ -31,10 +31,10 @@ from training.texts.written import as_written
 
 # Shares of the batches.
 TASK_WEIGHTS = {
-    "timed": 16,  # reading without sound: only the text stream is learned
+    "timed": 14,  # reading without sound: only the text stream is learned
     "reading": 24,
-    "transcription": 30,
-    "chat": 22,
+    "transcription": 34,
+    "chat": 20,
     "sounds": 8,
 }
 MANDARIN = 0.4
@@ -42,7 +42,7 @@ POSITIONS_PER_BATCH = 4500
 MAX_ROWS, MIN_ROWS = 96, 4
 CODE_NOISE = 0.06  # share of fed codes that are replaced: the model must forgive its own slips
 CASUAL = 0.3  # share of typed words without capitals or marks
-JOINED = 0.25  # share of transcriptions of several sentences in a row
+JOINED = 0.15  # share of transcriptions of several sentences in a row
 HINTED = 0.35  # share of transcriptions with a hint at the language, one in eight of them wrong
 KIND_OF_CHAT = {"drawn": 55, "heard": 20, "unknown": 10, "repeat": 15}
 TURNS = (1, 1, 1, 2, 2, 3, 4)
@@ -395,7 +395,10 @@ class LabelledSounds:
         for task in row["tasks"]:
             by_name[task["name"]].append(task)
         task = rng.choice(by_name[rng.choice(sorted(by_name))])
-        return self.sound(row), task["question"] or self._prompts[task["name"]], task["answer"]
+        answer = task["answer"]
+        # The options of closed questions are weighed as sentences.
+        answer = answer if answer[-1] in ".!?。！？" else f"{answer}."
+        return self.sound(row), task["question"] or self._prompts[task["name"]], answer
 
 
 def _key(text: str, language: str) -> tuple[str, str]:
