@@ -213,7 +213,7 @@ def test_a_failing_section_does_not_stop_the_others(monkeypatch: pytest.MonkeyPa
     def broken(_: Bench) -> dict[str, Figure]:
         raise InputError("no such thing")
 
-    right = {"heard": Figure(0.15, 3, {"cer": 0.05})}
+    right = {"heard": Figure(0.15, 3, {"beside": {"CER": 0.05}})}
     sections = {
         "hears-people": hearing.people,
         "hears-flite": broken,
@@ -224,14 +224,14 @@ def test_a_failing_section_does_not_stop_the_others(monkeypatch: pytest.MonkeyPa
     by_row = {(r["section"], r["row"]): r for r in results}
     assert next(iter(by_row))[0] == "hears-english"
     heard = results[0]
-    assert (heard["value"], heard["cer"], heard["items"]) == (0.15, 0.05, 3)
+    assert (heard["value"], heard["items"]) == (0.15, 3)
     assert (heard["reached"], heard["stretch_reached"], heard["problem"]) == (True, False, "")
     problems = {r["section"]: r["problem"] for r in results}
     assert problems["hears-flite"] == "failed: InputError: no such thing"
     assert problems["hears-people"].startswith("needs --recordings")
     lines = list(table.readable(results))
     name = "hears English in natural voices it never met"
-    assert lines[2] == f"| {name} | WER | 0.15 | 0.2 | 0.1 | yes | 3 |"
+    assert lines[2] == f"| {name} | WER | 0.15 (CER 0.05) | 0.2 | 0.1 | yes | 3 |"
     assert "| hears `slt` of flite | WER | failed: InputError: no such thing | 0.15 |" in lines[3]
 
 

@@ -22,14 +22,19 @@ def test_what_cannot_be_read_is_no_word() -> None:
 def test_english_is_counted_in_words_and_letters() -> None:
     figure = error_rates([("one two three four", "one too four"), ("yes", "yes")], "en")
     assert figure.value == pytest.approx(2 / 5)
-    assert figure.more["cer"] == pytest.approx(7 / 21, abs=1e-4)  # "two three " loses seven letters
+    assert figure.more["beside"]["CER"] == pytest.approx(
+        7 / 21, abs=1e-4
+    )  # "two three " loses seven letters
     assert figure.count == 2
     assert figure.more["amiss"] == [("one two three four", "one too four")]
 
 
-def test_mandarin_is_counted_in_hanzi() -> None:
-    assert error_rates([("今天下雨。", "今天下雪。")], "zh").value == 0.25
-    assert "cer" not in error_rates([("今天下雨。", "今天下雪。")], "zh").more
+def test_mandarin_is_counted_in_hanzi_and_syllables() -> None:
+    figure = error_rates([("今天下雨。", "今天下雪。")], "zh")
+    assert (figure.value, figure.more["beside"]) == (0.25, {"syllables": 0.25})
+    same_sound = error_rates([("你叫王丽。", "你叫王立"), ("你好", "")], "zh")
+    assert same_sound.value == 0.5
+    assert same_sound.more["beside"] == {"syllables": pytest.approx(1 / 3, abs=1e-4)}
 
 
 def test_babble_counts_up_to_twice_the_reference() -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 import jiwer
+from pypinyin import Style, lazy_pinyin
 
 from kimi_demo.errors import InputError
 from training.evaluation.rows import Figure
@@ -29,22 +30,31 @@ def words_of(text: str, language: str) -> list[str]:
 
 def error_rates(pairs: Iterable[Pair], language: str) -> Figure:
     """The word error rate over all pairs together, or in Mandarin, which has no words in writing,
-    the character error rate; `more` has the other rate of English. Every reference has words.
+    the character error rate. Every reference has words.
+
+    `more["beside"]` has the character error rate of English and the syllable error rate of
+    Mandarin: which of several hanzi of one sound and tone is meant, nobody can hear.
     """
     amiss, wanted, heard = [], [], []
-    gap = "" if language == "zh" else " "
     for pair in pairs:
         words = words_of(pair[0], language)
-        got = words_of(pair[1], language)[: LONGEST * len(words)]
-        wanted.append(gap.join(words))
-        heard.append(gap.join(got))
-        amiss += [pair] if got != words else []
+        wanted.append(" ".join(words))
+        heard.append(" ".join(words_of(pair[1], language)[: LONGEST * len(words)]))
+        amiss += [pair] if heard[-1] != wanted[-1] else []
     if not wanted:
         return Figure(None, 0)
-    cer, more = round(jiwer.cer(wanted, heard), 4), {"amiss": amiss[:EXAMPLES]}
     if language == "zh":
-        return Figure(cer, len(wanted), more)
-    return Figure(round(jiwer.wer(wanted, heard), 4), len(wanted), {"cer": cer, **more})
+        syllables = ([_syllables(text) for text in texts] for texts in (wanted, heard))
+        beside = {"syllables": round(jiwer.wer(*syllables), 4)}
+    else:
+        beside = {"CER": round(jiwer.cer(wanted, heard), 4)}
+    more = {"beside": beside, "amiss": amiss[:EXAMPLES]}
+    return Figure(round(jiwer.wer(wanted, heard), 4), len(wanted), more)
+
+
+def _syllables(hanzi: str) -> str:
+    """In pinyin with tones; the words around tell how a hanzi of several sounds is read."""
+    return " ".join(lazy_pinyin(hanzi.replace(" ", ""), style=Style.TONE3))
 
 
 def share(judged: Iterable[tuple[bool, str]]) -> Figure:

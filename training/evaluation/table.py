@@ -95,7 +95,9 @@ def readable(results: Sequence[Result]) -> Iterator[str]:
         value, aim, stretch = (_number(result[k]) for k in ("value", "at_least", "stretch"))
         mark = {None: "", False: "no", True: "yes"}[result["reached"]]
         mark = "stretch" if result["stretch_reached"] else mark
-        cells = [result["row"], result["measure"], value or result["problem"], aim, stretch, mark]
+        beside = "".join(f" ({name} {x:.3g})" for name, x in result.get("beside", {}).items())
+        figure = value + beside or result["problem"]
+        cells = [result["row"], result["measure"], figure, aim, stretch, mark]
         yield "| " + " | ".join(str(cell) for cell in (*cells, result["items"] or "")) + " |"
 
 
