@@ -26,7 +26,7 @@ from training.sounds.degrade import make_backgrounds
 from training.sounds.write import read as read_labelled
 from training.speech_tokenizer import MEL16, trained_speech_tokenizer
 
-WINDOW_POSITIONS = 370
+WINDOW_POSITIONS = 340  # of 375: silence is put around and between
 ALONE = 0.5  # share of windows with a single utterance
 BATCH_POSITIONS = 1600
 
@@ -197,7 +197,8 @@ def pack(entries: Sequence[Entry], rng: random.Random) -> Iterator[list[int]]:
     room = 0
     for index in order:
         length = entries[index].length + 6
-        if window and length > room:
+        language = entries[index].utterance.language
+        if window and (length > room or language != entries[window[0]].utterance.language):
             yield window
             window = []
         if not window:

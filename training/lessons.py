@@ -263,6 +263,8 @@ class Lessons:
 
     def _chat_heard(self, language: str) -> Example | None:
         """A question that was recorded."""
+        if not self._heard_questions[language]:
+            return None
         exchange, entry = self._rng.choice(self._heard_questions[language])
         said = self._said(exchange.answer, language)
         if said is None:
@@ -285,6 +287,8 @@ class Lessons:
 
     def _chat_repeat(self, language: str) -> Example | None:
         """A sentence that was recorded, asked for: here the speech of an answer is learned."""
+        if not self._recordings.own[language]:
+            return None
         entry = self._rng.choice(self._recordings.own[language])
         text = self._recordings.text(entry)
         question = self._rng.choice(REPEAT[language]).format(text)
