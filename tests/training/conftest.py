@@ -16,6 +16,7 @@ from training.shards import read_shards
 from training.text_tokenizer import common_pieces, train
 from training.texts.sentences import WORDNET
 
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Without WordNet nothing can be said about sentences made of it."""
     if WORDNET.is_dir():
