@@ -7,6 +7,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import openai
@@ -14,12 +15,17 @@ import pytest
 
 from kimi_demo.api import Service
 from kimi_demo.api.serving import serving as serving_api
+from kimi_demo.audio import INPUT_SAMPLE_RATE, read
 from kimi_demo.engine.base import Engine
 from kimi_demo.engine.factory import create_engine
 from kimi_demo.engine.measured import MeasuredEngine
 from kimi_demo.engine.shared import SharedEngine
+from kimi_demo.events import Answer, collect
 from kimi_demo.metrics import Metrics
 from kimi_demo.options import ModelOptions
+from kimi_demo.services.segments import without_silence
+
+CLIPS = Path(__file__).parents[2] / "examples" / "audio"
 
 
 @dataclass(frozen=True)
@@ -60,6 +66,19 @@ def nano() -> Iterator[Engine]:
     engine = create_engine(ModelOptions(device="cpu"))
     yield engine
     engine.close()
+
+
+@pytest.fixture(scope="session")
+def typed_answer(nano: Engine) -> Answer:
+    """What nano answers to "What does a dog say?" without a server."""
+    return collect(nano.stream(nano.capabilities.tasks.chat("What does a dog say?")))
+
+
+@pytest.fixture(scope="session")
+def spoken_answer(nano: Engine) -> Answer:
+    """What nano answers to question-en.wav without a server."""
+    sound = without_silence(read(CLIPS / "question-en.wav", sample_rate=INPUT_SAMPLE_RATE))
+    return collect(nano.stream(nano.capabilities.tasks.chat(sound)))
 
 
 @pytest.fixture(scope="session")

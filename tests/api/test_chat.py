@@ -18,7 +18,7 @@ import soundfile
 
 from kimi_demo.api.history import AnswerStore
 from kimi_demo.api.keys import Keys
-from kimi_demo.audio import Audio, from_samples
+from kimi_demo.audio import INPUT_SAMPLE_RATE, Audio, from_samples, read
 from kimi_demo.engine.base import Capabilities
 from kimi_demo.engine.scripted import ScriptedEngine
 from kimi_demo.errors import EngineError
@@ -31,8 +31,10 @@ from kimi_demo.events import (
     TextDelta,
     Timings,
     Weighed,
+    collect,
 )
 from kimi_demo.messages import AudioPart, Message, Option, SpokenPart, TextPart
+from kimi_demo.services import retrying
 from kimi_demo.tasks import Memory, TaskTable
 
 EXAMPLES = Path(__file__).parents[2] / "examples" / "audio"
@@ -121,30 +123,45 @@ def check_usage(usage):
     assert (prompt.cached_tokens, made.reasoning_tokens) == (0, 0)
 
 
-# What nano answers.
+def spoken_in(audio):
+    """16-bit samples of a spoken answer, and their rate."""
+    return soundfile.read(io.BytesIO(base64.b64decode(audio.data)), dtype="int16")
 
 
-def test_a_typed_question(client):
+def reason_of(answer):
+    return "stop" if answer.finished.reason == "stop" else "length"
+
+
+def pcm_of(answer):
+    return np.frombuffer(Audio(answer.waveform, RATE).pcm16(), "<i2")
+
+
+# What nano answers: all that it does without a server.
+
+
+def test_a_typed_question(client, typed_answer):
     reply = ask(client)
     choice = check_frame(reply, "nano")
-    assert "woof" in choice.message.content
+    assert choice.message.content == typed_answer.text
+    assert choice.message.heard == (typed_answer.heard or None)
     assert choice.message.audio is None
-    assert choice.finish_reason == "stop"
+    assert choice.finish_reason == reason_of(typed_answer)
+    assert reply.usage.prompt_tokens == typed_answer.finished.prompt_tokens
     assert reply.choice_probabilities is None
     assert reply.usage.prompt_tokens_details.audio_tokens == 0
 
 
-def test_the_async_client(nano_site):
+def test_the_async_client(nano_site, typed_answer):
     async def answers():
         async with nano_site.async_client() as client:
             return await asyncio.gather(ask(client), ask(client, model="gpt-4o-audio-preview"))
 
     replies = asyncio.run(answers())
     for reply, model in zip(replies, ("nano", "gpt-4o-audio-preview"), strict=True):
-        assert "woof" in check_frame(reply, model).message.content
+        assert check_frame(reply, model).message.content == typed_answer.text
 
 
-def test_a_spoken_question_and_a_spoken_answer(client, nano_site):
+def test_a_spoken_question_and_a_spoken_answer(client, nano_site, spoken_answer):
     in_before = nano_site.service.metrics.value(
         "kimi_key_audio_seconds_total", key="anonymous", direction="in"
     )
@@ -152,16 +169,18 @@ def test_a_spoken_question_and_a_spoken_answer(client, nano_site):
     choice = check_frame(reply, "nano")
     audio = choice.message.audio
     assert choice.message.content is None
-    assert choice.finish_reason == "stop"
-    assert "paris" in audio.transcript.lower()
+    assert choice.message.heard == (spoken_answer.heard or None)
+    assert choice.finish_reason == reason_of(spoken_answer)
+    assert audio.transcript == spoken_answer.text
     assert audio.id.startswith("audio_")
     assert time.time() + 3000 < audio.expires_at < time.time() + 3700
-    samples, rate = soundfile.read(io.BytesIO(base64.b64decode(audio.data)), dtype="float32")
+    samples, rate = spoken_in(audio)
     assert rate == RATE
-    assert len(samples) / rate == pytest.approx(
-        reply.usage.completion_tokens_details.audio_tokens / 12.5, abs=0.2
-    )
-    assert np.abs(samples).max() > 0.01
+    np.testing.assert_allclose(samples, pcm_of(spoken_answer), atol=1)
+    assert np.abs(samples).max() > 300
+    made = reply.usage.completion_tokens_details
+    assert made.audio_tokens == spoken_answer.finished.audio_tokens
+    assert made.text_tokens == spoken_answer.finished.text_tokens
     in_after = nano_site.service.metrics.value(
         "kimi_key_audio_seconds_total", key="anonymous", direction="in"
     )
@@ -169,27 +188,51 @@ def test_a_spoken_question_and_a_spoken_answer(client, nano_site):
     assert in_after - in_before == pytest.approx(prompt_s, abs=0.1)
 
 
+@pytest.fixture(scope="module")
+def about_dog(nano):
+    """What the table asks of the sound of a dog."""
+    sound = read(EXAMPLES / "sound-dog.wav", sample_rate=INPUT_SAMPLE_RATE)
+    return nano.capabilities.tasks.ask(sound, "which sound?")
+
+
 @pytest.mark.parametrize("order", [1, -1])
-def test_a_question_about_a_sound(client, order):
+def test_a_question_about_a_sound(client, nano, about_dog, order):
     """Whichever comes first."""
     parts = ["which sound?", heard("sound-dog.wav")][::order]
     choice = check_frame(ask(client, [user(*parts)]), "nano")
-    assert "dog" in choice.message.content.lower()
-    assert choice.finish_reason == "stop"
+    words, sound = about_dog.messages[0].parts
+    if order == -1:
+        marked = TextPart(words.text, asks_for_answer=True)
+        about_dog = dataclasses.replace(about_dog, messages=(Message("user", (sound, marked)),))
+    own = collect(retrying.stream(nano, about_dog))
+    assert choice.message.content == own.text != ""
+    assert choice.finish_reason == reason_of(own)
 
 
-def test_a_guided_choice(client):
+@pytest.fixture(scope="module")
+def chosen(nano, about_dog):
+    """options -> the answer of nano that weighs them."""
+
+    def choose(options):
+        weighed = tuple(Option(option, option) for option in options)
+        return collect(nano.stream(dataclasses.replace(about_dog, options=weighed)))
+
+    return choose
+
+
+def test_a_guided_choice(client, chosen):
     options = ["rain", "dog", "bell", "siren"]
     messages = [user("which sound?", heard("sound-dog.wav"))]
     reply = ask(client, messages, extra_body={"guided_choice": options})
     choice = check_frame(reply, "nano")
     assert sum(reply.choice_probabilities) == pytest.approx(1.0)
     likeliest = max(zip(reply.choice_probabilities, options, strict=True))
-    assert choice.message.content == likeliest[1] == "dog"
+    assert choice.message.content == likeliest[1] == chosen(options).text
+    assert reply.choice_probabilities == pytest.approx(chosen(options).probabilities, abs=2e-3)
     assert choice.finish_reason == "stop"
 
 
-def test_a_follow_up_by_audio_id(client):
+def test_a_follow_up_by_audio_id(client, nano):
     """The reply's message can be sent back as it is, or by its id alone."""
     question = {"role": "user", "content": "What is the capital of France?"}
     first = ask(client, [question], **SPOKEN).choices[0].message
@@ -201,7 +244,8 @@ def test_a_follow_up_by_audio_id(client):
     unspoken = ask(client, [question, words, then], **few)
     assert check_frame(told[0], "nano").message == check_frame(told[1], "nano").message
     codes = [reply.usage.prompt_tokens_details.audio_tokens for reply in (*told, unspoken)]
-    assert codes[0] == codes[1] > 5
+    own = collect(nano.stream(nano.capabilities.tasks.chat(question["content"])))
+    assert codes[0] == codes[1] == len(own.finished.audio_codes) > 0
     assert codes[2] == 0
 
 
@@ -223,12 +267,12 @@ def test_a_seed_repeats_the_answer(client):
     assert {*texts[2:]} - {texts[0]}
 
 
-def test_a_system_message_has_no_effect_on_nano(client):
+def test_a_system_message_has_no_effect_on_nano(client, typed_answer):
     raw = client.chat.completions.with_raw_response.create(
         model="nano", messages=[{"role": "system", "content": "Answer like a cat."}, *DOG]
     )
     assert raw.headers["x-ignored"] == "system"
-    assert "woof" in check_frame(raw.parse(), "nano").message.content
+    assert check_frame(raw.parse(), "nano").message.content == typed_answer.text
     plain = client.chat.completions.with_raw_response.create(
         model="nano", messages=DOG, max_tokens=1
     )
@@ -246,10 +290,13 @@ def test_what_is_given_for_nothing_is_said(client):
     assert raw.headers["x-ignored"] == "audio, stream_options"
 
 
-def test_a_stop_ends_nanos_answer(client):
-    choice = check_frame(ask(client, stop=["xyz", " woof"]), "nano")
-    assert "dog" in choice.message.content
-    assert "woof" not in choice.message.content
+def test_a_stop_ends_nanos_answer(client, typed_answer):
+    middle = len(typed_answer.text) // 2
+    stop = typed_answer.text[middle : middle + 3]
+    reply = ask(client, stop=["xyz", stop])
+    choice = check_frame(reply, "nano")
+    assert choice.message.content == typed_answer.text.partition(stop)[0]
+    assert reply.usage.completion_tokens_details.text_tokens < typed_answer.finished.text_tokens
     assert choice.finish_reason == "stop"
 
 
@@ -275,14 +322,23 @@ def check_chunks(chunks, model):
     return deltas, told[-1].finish_reason
 
 
-def test_a_stream_of_text(client):
+def unheard(deltas, answer):
+    """The deltas without those that tell what was heard, which must be told in full."""
+    told = "".join(delta["heard"] for delta in deltas if "heard" in delta)
+    assert told.strip() == answer.heard
+    return [delta for delta in deltas if "heard" not in delta]
+
+
+def test_a_stream_of_text(client, typed_answer):
     chunks = list(ask(client, stream=True, stream_options={"include_usage": True}))
     *_, usage = chunks
     deltas, reason = check_chunks(chunks, "nano")
+    deltas = unheard(deltas, typed_answer)
     assert deltas[0] == {"role": "assistant", "content": ""}
     assert all(set(delta) == {"content"} for delta in deltas[1:-1])
-    assert "woof" in "".join(delta["content"] for delta in deltas[:-1])
-    assert reason == "stop"
+    assert len(deltas) > 3
+    assert "".join(delta["content"] for delta in deltas[:-1]) == typed_answer.text
+    assert reason == reason_of(typed_answer)
     assert usage.choices == []
     check_usage(usage.usage)
     for chunk in chunks[:-1]:
@@ -290,9 +346,10 @@ def test_a_stream_of_text(client):
         assert "usage" in chunk.model_fields_set
 
 
-def test_a_stream_of_speech(client):
+def test_a_stream_of_speech(client, typed_answer):
     chunks = list(ask(client, stream=True, **STREAMED))
     deltas, reason = check_chunks(chunks, "nano")
+    deltas = unheard(deltas, typed_answer)
     assert all("usage" not in chunk.model_fields_set for chunk in chunks)
     assert deltas[0] == {"role": "assistant"}
     assert deltas[-1] == {}
@@ -304,33 +361,33 @@ def test_a_stream_of_speech(client):
     assert {name for part in audio for name in part} == {"transcript", "data"}
     assert all(len(part) == 1 for part in audio)
     assert "transcript" in audio[0]  # words run ahead of their sound
-    assert "woof" in "".join(part.get("transcript", "") for part in audio)
+    assert "".join(part.get("transcript", "") for part in audio) == typed_answer.text
     pcm = b"".join(base64.b64decode(part.get("data", "")) for part in audio)
     samples = np.frombuffer(pcm, "<i2")
-    assert len(samples) / RATE > 0.5
+    np.testing.assert_allclose(samples, pcm_of(typed_answer), atol=1)
     assert np.abs(samples).max() > 300
-    assert reason == "stop"
-    whole = ask(client, **SPOKEN).choices[0].message.audio
-    spoken, _ = soundfile.read(io.BytesIO(base64.b64decode(whole.data)), dtype="int16")
+    assert reason == reason_of(typed_answer)
+    spoken, _ = spoken_in(ask(client, **SPOKEN).choices[0].message.audio)
     np.testing.assert_array_equal(spoken, samples)
 
 
-def test_a_streamed_answer_is_kept(client):
+def test_a_streamed_answer_is_kept(client, typed_answer):
     deltas, _ = check_chunks(list(ask(client, stream=True, **STREAMED)), "nano")
     answer = {"role": "assistant", "audio": {"id": deltas[1]["audio"]["id"]}}
     reply = ask(client, [*DOG, answer, user("And a cat?")], max_tokens=1)
-    assert reply.usage.prompt_tokens_details.audio_tokens > 5
+    codes = typed_answer.finished.audio_codes
+    assert reply.usage.prompt_tokens_details.audio_tokens == len(codes) > 0
 
 
-def test_the_async_stream(nano_site):
+def test_the_async_stream(nano_site, typed_answer):
     async def read():
         async with nano_site.async_client() as client:
             return [chunk async for chunk in await ask(client, stream=True, **STREAMED)]
 
     deltas, reason = check_chunks(asyncio.run(read()), "nano")
-    audio = [delta["audio"] for delta in deltas[1:-1]]
-    assert "woof" in "".join(part.get("transcript", "") for part in audio)
-    assert reason == "stop"
+    audio = [delta["audio"] for delta in unheard(deltas, typed_answer)[1:-1]]
+    assert "".join(part.get("transcript", "") for part in audio) == typed_answer.text
+    assert reason == reason_of(typed_answer)
 
 
 def test_the_last_line_says_that_all_is_done(client):
@@ -346,13 +403,14 @@ def test_the_last_line_says_that_all_is_done(client):
     ]
 
 
-def test_a_guided_choice_streams_its_probabilities(client):
+def test_a_guided_choice_streams_its_probabilities(client, chosen):
     messages = [user("which sound?", heard("sound-dog.wav"))]
     extra = {"guided_choice": ["rain", "dog"]}
     chunks = list(ask(client, messages, stream=True, extra_body=extra))
     deltas, _ = check_chunks(chunks, "nano")
-    assert "".join(delta.get("content", "") for delta in deltas) == "dog"
-    assert sum(chunks[-1].choice_probabilities) == pytest.approx(1.0)
+    own = chosen(extra["guided_choice"])
+    assert "".join(delta.get("content", "") for delta in deltas) == own.text
+    assert chunks[-1].choice_probabilities == pytest.approx(own.probabilities, abs=2e-3)
     assert "choice_probabilities" not in chunks[-2].model_fields_set
 
 
@@ -392,8 +450,11 @@ def said_in(delta):
     return delta.get("content") or delta.get("audio", {}).get("transcript")
 
 
-def test_who_writes_nothing_down_says_nothing_of_it(client):
-    assert ask(client).choices[0].message.heard is None
+@pytest.mark.parametrize("options", [{}, SPOKEN])
+def test_who_writes_nothing_down_says_nothing_of_it(serving_script, options):
+    _, site = serving_script(ANSWER)
+    reply = ask(site.client(), [user(heard())], "scripted", **options)
+    assert reply.choices[0].message.heard is None
 
 
 # What the model is told.
@@ -729,14 +790,14 @@ def test_an_answer_that_breaks_off(serving_script):
         ask(site.client(), model="scripted")
 
 
-def test_blank_words_beside_a_sound_say_nothing(client):
+def test_blank_words_beside_a_sound_say_nothing(client, spoken_answer):
     sound = heard()
     for blank in ("", "  "):
         reply = ask(client, [user({"type": "text", "text": blank}, sound)])
-        assert "paris" in reply.choices[0].message.content.lower()
+        assert reply.choices[0].message.content == spoken_answer.text
 
 
 @pytest.mark.parametrize("old", ["👍", "", "a word " * 60])
-def test_an_old_turn_that_cannot_be_read_is_forgotten(client, old):
+def test_an_old_turn_that_cannot_be_read_is_forgotten(client, typed_answer, old):
     told = [{"role": "user", "content": old}, {"role": "assistant", "content": "ok"}]
-    assert "woof" in ask(client, [*told, *DOG]).choices[0].message.content
+    assert ask(client, [*told, *DOG]).choices[0].message.content == typed_answer.text

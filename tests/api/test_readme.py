@@ -1,5 +1,8 @@
-"""The README's examples of the API run as they stand, but for the address."""
+"""The README's examples of the API run as they stand, but for the address, and print what nano says
+without a server.
+"""
 
+import json
 import os
 import re
 import shutil
@@ -9,7 +12,12 @@ from pathlib import Path
 
 import pytest
 
-from kimi_demo import audio
+from kimi_demo.audio import INPUT_SAMPLE_RATE, read
+from kimi_demo.events import collect
+from kimi_demo.services.conversation import Conversation, Turn
+from kimi_demo.services.reading import read_aloud
+from kimi_demo.services.segments import without_silence
+from kimi_demo.services.transcribing import transcribe, transcript_of
 
 ROOT = Path(__file__).parents[2]
 ADDRESS = "http://localhost:7860"
@@ -35,21 +43,52 @@ def run(command, folder):
         command, cwd=folder, env=clean, capture_output=True, text=True, timeout=120, check=False
     )
     assert done.returncode == 0, done.stderr
-    return done.stdout.lower()
+    return done.stdout
+
+
+def objects(text):
+    """JSON objects that follow each other."""
+    found, decoder = [], json.JSONDecoder()
+    while text := text.strip():
+        value, end = decoder.raw_decode(text)
+        found.append(value)
+        text = text[end:]
+    return found
+
+
+def written_down(nano, path, again=True):
+    sound = read(path, sample_rate=INPUT_SAMPLE_RATE)
+    return transcript_of(transcribe(nano, sound, again=again, may_be_empty=True))[0].text
+
+
+def check_speech(nano, path, text):
+    spoken = collect(read_aloud(nano, text))
+    assert read(path).duration_s == pytest.approx(len(spoken.waveform) / 24_000, abs=0.1)
 
 
 @pytest.mark.skipif(not shutil.which("curl"), reason="curl is not installed")
-def test_the_shell_lines_run(nano_site, folder):
+def test_the_shell_lines_run(nano_site, nano, typed_answer, folder):
     printed = run(["sh", "-ec", example("sh", nano_site)], folder)
-    assert audio.read(folder / "speech.mp3").duration_s > 1
-    assert '"error"' not in printed
-    assert '"text"' in printed
-    assert "woof" in printed
+    check_speech(nano, folder / "speech.mp3", "The cat sleeps under the green tree.")
+    transcription, completion = objects(printed)
+    assert transcription["text"] == written_down(nano, folder / "speech.mp3")
+    assert completion["choices"][0]["message"]["content"] == typed_answer.text
 
 
-def test_the_program_runs(nano_site, folder):
+def answers(nano, *asked):
+    """A conversation without a server."""
+    talk = Conversation()
+    for question in asked:
+        request = talk.request(nano.capabilities.tasks, question)
+        talk = talk.with_turn(Turn.answered(question, 0, nano.stream(request)))
+    return talk.turns
+
+
+def test_the_program_runs(nano_site, nano, folder):
     printed = run([sys.executable, "-c", example("python", nano_site)], folder)
-    assert audio.read(folder / "speech.wav").duration_s > 0.5
-    assert audio.read(folder / "answer.wav").duration_s > 0.5
-    assert "paris" in printed
-    assert len(printed.split()) >= 3
+    check_speech(nano, folder / "speech.wav", "It is dark.")
+    question = read(folder / "examples/audio/question-en.wav", sample_rate=INPUT_SAMPLE_RATE)
+    first, second = answers(nano, without_silence(question), "And in Italy?")
+    written = written_down(nano, folder / "speech.wav", again=False)
+    assert printed == f"{written}{first.answer_text}\n{second.answer_text}\n"
+    assert read(folder / "answer.wav").duration_s == pytest.approx(first.spoken.duration_s)
