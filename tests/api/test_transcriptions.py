@@ -12,7 +12,6 @@ import numpy as np
 import openai
 import pytest
 import soundfile
-from rapidfuzz import fuzz
 
 from kimi_demo.audio import INPUT_SAMPLE_RATE, Audio, decode, read
 from kimi_demo.engine.base import Capabilities
@@ -104,14 +103,22 @@ FILES = {
 }
 
 
+def likeness(one, other):
+    """The greatest correlation of two sounds, whatever delay a codec adds; 1 for equal ones."""
+    waveforms = [sound.waveform / np.linalg.norm(sound.waveform) for sound in (one, other)]
+    size = sum(map(len, waveforms))  # so that no end meets a beginning
+    first, second = (np.fft.rfft(waveform, size) for waveform in waveforms)
+    return np.fft.irfft(first * second.conj(), size).max()
+
+
 @pytest.mark.parametrize("stored", FILES.values(), ids=FILES)
-def test_files_are_heard_alike(client, nano, question, said, stored):
+def test_files_of_every_kind_are_heard(client, nano, question, stored):
     file = stored(question)
     reply = client.audio.transcriptions.create(model="whisper-1", file=("f", file))
     decoded = decode(io.BytesIO(file), sample_rate=INPUT_SAMPLE_RATE)
     assert decoded.duration_s == pytest.approx(question.duration_s, abs=0.1)
+    assert likeness(decoded, question) > 0.9
     assert reply.text == Heard.by(nano, decoded).text
-    assert fuzz.ratio(reply.text, said.text) > 60, reply.text
 
 
 def check_usage(usage, sound, heard):
