@@ -11,8 +11,8 @@ ABOUT = {
     "name": "nano",
     "label": (
         "nano: a tiny Kimi-Audio with the ears of Whisper base and a voice learned from Kokoro. It "
-        "reads any English or Mandarin sentence, writes down what people say and knows a small "
-        "everyday world; the released 7B model knows far more."
+        "knows a small everyday world in English and Mandarin and says so when asked for more. It "
+        "is in the first round of its training and errs often; the released 7B model is far better."
     ),
     "languages": ["en", "zh"],
 }

@@ -56,7 +56,7 @@ def run(args: argparse.Namespace) -> None:
     if args.card:
         about = (
             f"`python -m training evaluate --limit {args.limit}`, held-out material, {device}, "
-            f"torch {torch.__version__}; speech is judged by Whisper {args.judge}."
+            f"torch {torch.__version__}; speech is judged by Whisper {Path(args.judge).name}."
         )
         card = quoted(args.card.read_text(encoding="utf-8"), about, results)
         args.card.write_text(card, encoding="utf-8")

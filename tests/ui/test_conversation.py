@@ -263,9 +263,8 @@ def test_the_endpoint_carries_the_history(client: Client, site: Any, speech_wav:
     client.predict("again", history=facts["history"], api_name="/chat")
     parts = [m.parts[0] for m in site.engine.requests[-1].messages]
     assert parts[1] == SpokenPart(CODES, "You said hello (5)")
-    assert parts[2].audio.duration_s == pytest.approx(
-        soundfile.info(str(speech_wav)).duration, abs=0.01
-    )
+    whole_s = soundfile.info(str(speech_wav)).duration
+    assert whole_s - 0.5 < parts[2].audio.duration_s <= whole_s  # without the silence around
     assert parts[3] == TextPart("You said a sound (0)")
 
 
