@@ -247,12 +247,3 @@ def run(args: argparse.Namespace) -> None:
     sampler = CropSampler(cache, own, recipe.crop, recipe.tokens_per_batch)
     losses = FlowLoss(flow, sampler, recipe)
     trainer.fit(losses, lambda averaged: evaluate(averaged, cache, judged))
-
-
-if __name__ == "__main__":
-    import logging
-
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
-    parser = argparse.ArgumentParser()
-    add_arguments(parser)
-    run(parser.parse_args())

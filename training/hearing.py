@@ -242,9 +242,3 @@ def _sound(cache: Cache, window: Window) -> np.ndarray:
         waveform = cache.waveform(cache.entries[index])
         sound[first * POSITION_SAMPLES :][: len(waveform)] = waveform
     return sound
-
-
-if __name__ == "__main__":
-    parser = argparse.ArgumentParser()
-    add_arguments(parser)
-    run(parser.parse_args())

@@ -235,12 +235,3 @@ def run(args: argparse.Namespace) -> None:
     fused = [] if args.device == "cpu" else [SDPBackend.FLASH_ATTENTION]
     with sdpa_kernel([*fused, SDPBackend.MATH]):
         trainer.fit(losses, judged)
-
-
-if __name__ == "__main__":
-    import logging
-
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
-    parser = argparse.ArgumentParser()
-    add_arguments(parser)
-    run(parser.parse_args())

@@ -124,9 +124,3 @@ def write_opus(path: Path, samples: np.ndarray, bits_per_s: int) -> None:
             frame.sample_rate, frame.pts = SAMPLE_RATE, begin
             container.mux(stream.encode(frame))
         container.mux(stream.encode(None))
-
-
-if __name__ == "__main__":
-    parser = argparse.ArgumentParser()
-    add_arguments(parser)
-    run(parser.parse_args())

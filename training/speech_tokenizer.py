@@ -332,12 +332,3 @@ def run(args: argparse.Namespace) -> None:
         return losses_of(module, Batch(cache, next(drawn), scale))
 
     trainer.fit(losses, lambda averaged: evaluate(averaged, cache, held, scale))
-
-
-if __name__ == "__main__":
-    import logging
-
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
-    parser = argparse.ArgumentParser()
-    add_arguments(parser)
-    run(parser.parse_args())

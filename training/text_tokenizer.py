@@ -137,10 +137,3 @@ def run(args: argparse.Namespace) -> None:
     words = sum(len(text.split()) for text in texts)
     ids = sum(len(tokenizer.encode(text)) for text in texts)
     logger.info("%d text ids, %.2f a word", text_ids_of(tokenizer), ids / words)
-
-
-if __name__ == "__main__":
-    logging.basicConfig(level=logging.INFO)
-    parser = argparse.ArgumentParser()
-    add_arguments(parser)
-    run(parser.parse_args())

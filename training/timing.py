@@ -68,9 +68,3 @@ def run(args: argparse.Namespace) -> None:
                 row |= {"start": 0, "samples": 0}
                 file.write(json.dumps(row, ensure_ascii=False) + "\n")
                 known.add(text)
-
-
-if __name__ == "__main__":
-    parser = argparse.ArgumentParser()
-    add_arguments(parser)
-    run(parser.parse_args())

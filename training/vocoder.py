@@ -10,7 +10,6 @@ Axis letters: B batch, M mel bands, T frames, N samples.
 from __future__ import annotations
 
 import argparse
-import logging
 import time
 from pathlib import Path
 from typing import Protocol
@@ -224,10 +223,3 @@ def _magnitudes(waveform: Tensor, size: int, hop: int) -> Tensor:
     window = torch.hann_window(size, device=waveform.device)
     spectrum = torch.stft(waveform, size, hop, size, window, return_complex=True)
     return spectrum.abs().clamp_min(1e-5)
-
-
-if __name__ == "__main__":
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
-    parser = argparse.ArgumentParser()
-    add_arguments(parser)
-    run(parser.parse_args())
