@@ -90,8 +90,8 @@ def encoder_weights(variables: dict[str, np.ndarray]) -> dict[str, Tensor]:
         return torch.from_numpy(variables[f"encoder/{name}"].astype(np.float32))
 
     weights = {"embed_positions.weight": tensor("position_encodings/encodings")}
-    for theirs, ours in (("weight", "weight"), ("bias", "bias")):
-        weights |= {f"{c}.{ours}": tensor(f"{c}/{theirs}") for c in ("conv1", "conv2")}
+    for kind in ("weight", "bias"):
+        weights |= {f"{c}.{kind}": tensor(f"{c}/{kind}") for c in ("conv1", "conv2")}
     weights |= _norm(tensor, "layer_norm", "layer_norm")
     for i in range(LAYERS):
         theirs, ours = f"layer_{i}", f"layers.{i}"
