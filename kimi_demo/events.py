@@ -69,10 +69,15 @@ class StartedOver:
 
 @dataclass(frozen=True, eq=False)
 class AudioDelta:
-    """More of the answer's sound. waveform: (T,) float32 in [-1, 1]; sample_rate in Hz."""
+    """More of the answer's sound. waveform: (T,) float32 in [-1, 1]; sample_rate in Hz.
+
+    codes: those whose sound ends with or in this piece, so that a history can be cut at what was
+    heard; empty where the engine does not tell, and for silence between sentences.
+    """
 
     waveform: np.ndarray
     sample_rate: int
+    codes: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -31,6 +31,8 @@ class ModelOptions:
     """"auto": bfloat16 on a GPU, float32 on the CPU."""
     quantize: str = "none"
     """Weights of the language model in "int8" or "int4"."""
+    slots: int = 4
+    """Answers that are made at once; each takes memory for its keys and values."""
     offload: str = "none"
     """Where what fits on no GPU may wait: "cpu" (its memory), "disk", or nowhere."""
 

@@ -86,6 +86,7 @@ def add_model_arguments(
     add("--device-map", "KIMI_DEVICE_MAP", base.device_map, help=placed)
     amounts = "such as 0=22GiB,1=22GiB,cpu=60GiB; else what is free"
     add("--max-memory", "KIMI_MAX_MEMORY", base.max_memory, type=_memory, help=amounts)
+    add("--slots", "KIMI_SLOTS", base.slots, type=_positive, help="answers made at once")
     for flag, default, known, text in (
         ("--dtype", base.dtype, DTYPES, "precision of the weights"),
         ("--quantize", base.quantize, QUANTIZATIONS, "weights of the language model"),

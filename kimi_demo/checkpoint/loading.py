@@ -113,6 +113,16 @@ def load(layout: Layout, placement: Placement, tensors: TensorSource = stored_in
     vocabulary = Vocabulary.from_names(
         text_tokenizer.special_ids, config.audio_token_offset, config.pad
     )
+    language_model = load_language_model(
+        layout.root,
+        config,
+        placement.language_model,
+        placement.dtype,
+        placement.quantization,
+        tensors,
+    )
+    if not placement.quantization and language_model.model.places is None:
+        language_model.fuse(*_drawn_ids(config, vocabulary))
     return Checkpoint(
         about=About.read(layout.root),
         tasks=TaskTable.load(layout.root / "tasks.json"),
@@ -124,14 +134,7 @@ def load(layout: Layout, placement: Placement, tensors: TensorSource = stored_in
         acoustic_encoder=load_acoustic_encoder(
             layout.acoustic_encoder, placement.acoustic_encoder, placement.dtype, tensors
         ),
-        language_model=load_language_model(
-            layout.root,
-            config,
-            placement.language_model,
-            placement.dtype,
-            placement.quantization,
-            tensors,
-        ),
+        language_model=language_model,
         detokenizer=load_detokenizer(
             layout.flow, layout.vocoder, placement.detokenizer, placement.dtype, tensors
         ),
@@ -172,6 +175,12 @@ def load_language_model(
     if len(device_map) > 1 or "disk" in device_map.values():
         _spread(model, device_map, stored, dtype)
     return model
+
+
+def _drawn_ids(config: LanguageModelConfig, vocabulary: Vocabulary) -> tuple[range, range]:
+    """What the text stream can hold, and the audio stream: control ids that end it, and codes."""
+    first = min(vocabulary.msg_end, vocabulary.media_end, vocabulary.text_blank)
+    return range(config.audio_token_offset), range(first, config.vocabulary_size)
 
 
 class _Progress:

@@ -7,6 +7,7 @@ import logging
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 
@@ -32,7 +33,7 @@ def create_engine(options: ModelOptions = ModelOptions()) -> LocalEngine:
     """
     share_cores(device_of(options))
     with enough_memory(options):
-        return LocalEngine(_loaded(options))
+        return LocalEngine(_loaded(replace(options, slots=1)), slots=options.slots)
 
 
 def share_cores(device: torch.device) -> None:

@@ -1,41 +1,27 @@
-"""The engine that runs the model in this process: prompt -> generation -> detokenizer -> events."""
+"""The engine that runs the model in this process: prompt -> scheduler -> voices -> events."""
 
 from __future__ import annotations
 
+import os
 import threading
-import time
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Generator
+from contextlib import closing
 from dataclasses import dataclass, field
-from typing import TypeVar
-
-import torch
 
 from kimi_demo.audio import INPUT_SAMPLE_RATE, Audio
 from kimi_demo.checkpoint.loading import Checkpoint
+from kimi_demo.engine.answer import Answer
 from kimi_demo.engine.base import Capabilities
-from kimi_demo.engine.hearing import RememberingListener
-from kimi_demo.engine.speech import SpeechWorker
-from kimi_demo.engine.writing import WrittenAnswer
-from kimi_demo.errors import EngineError, KimiError, PromptError
-from kimi_demo.events import (
-    AudioDelta,
-    Event,
-    Finished,
-    FinishReason,
-    HeardDelta,
-    Started,
-    Stepped,
-    TextDelta,
-    Timings,
-    Weighed,
-)
+from kimi_demo.engine.ears import RememberingListener
+from kimi_demo.engine.scheduler import Scheduler
+from kimi_demo.engine.voices import Voices
+from kimi_demo.errors import EngineError, PromptError
+from kimi_demo.events import Event, Started
 from kimi_demo.messages import Request
 from kimi_demo.model.detokenizer.mel_stream import NoiseSource
-from kimi_demo.model.generation import GenerationRules, Step, Turn, generate, step_budget
+from kimi_demo.model.generation import GenerationRules, Turn, step_budget
 from kimi_demo.model.prompt import Heard, PromptBuilder, PromptRules, PromptStreams
-from kimi_demo.model.weighing import weigh
-
-T = TypeVar("T")
+from kimi_demo.model.weighing import Weighing
 
 
 @dataclass(frozen=True)
@@ -50,21 +36,37 @@ class Behaviour:
     noise: Callable[[int], int | NoiseSource] = int
 
 
-class LocalEngine:
-    """One request at a time; others wait for the slot."""
+class _Running:
+    """The threads of one process; a fork has to start its own."""
 
-    def __init__(self, checkpoint: Checkpoint, behaviour: Behaviour | None = None) -> None:
+    def __init__(self, checkpoint: Checkpoint, slots: int) -> None:
+        self.process = os.getpid()
+        self.scheduler = Scheduler(checkpoint.language_model, slots)
+        workers = max(1, os.cpu_count() or 1) if checkpoint.device.type == "cpu" else 1
+        self.voices = Voices(checkpoint.detokenizer, min(slots, workers))
+
+    def close(self) -> None:
+        self.scheduler.close()
+        self.voices.close()
+
+
+class LocalEngine:
+    """Answers several requests at once; more than `slots` wait for a free one."""
+
+    def __init__(
+        self, checkpoint: Checkpoint, behaviour: Behaviour | None = None, slots: int = 4
+    ) -> None:
         self._behaviour = behaviour or Behaviour()
         self._checkpoint: Checkpoint | None = checkpoint
-        self._capabilities = _capabilities(checkpoint)
-        self._slot = threading.Lock()
-        model = checkpoint.language_model
-        self._cache = model.new_cache(slots=1)
+        self._slots = slots
+        self._capabilities = _capabilities(checkpoint, slots)
+        self._lock = threading.Lock()
+        self._running: _Running | None = None
         self._builder = PromptBuilder(
             checkpoint.vocabulary,
             checkpoint.text_tokenizer,
             RememberingListener(self._listen),
-            model.config.audio_delay_tokens,
+            checkpoint.language_model.config.audio_delay_tokens,
             self._behaviour.prompt,
         )
 
@@ -74,70 +76,48 @@ class LocalEngine:
 
     def stream(self, request: Request) -> Generator[Event, None, None]:
         """Yields the answer's events; see `Engine.stream`."""
-        with self._slot:
-            answer = _Answer(self._loaded(), request, self._behaviour.noise(request.seed))
+        checkpoint, running = self._loaded(), self._threads()
+        with closing(Answer(checkpoint)) as answer:
+            prompt = self._builder.build(request.messages, request.output)
+            if max(prompt.audio_ids) >= checkpoint.language_model.config.vocabulary_size:
+                raise PromptError("the history holds codes of another model: ask without it")
+            turn = self._turn(request, prompt, running.scheduler.capacity)
+            if request.output == "both" and not request.options:
+                answer.speak(running.voices, self._behaviour.noise(request.seed))
+            yield Started(len(prompt))
+            row = running.scheduler.submit(prompt, turn, answer)
             try:
-                yield from self._answer(answer, request)
-            except KimiError:
-                raise
-            except torch.OutOfMemoryError as exc:
-                raise EngineError("the device is out of memory: send a shorter request") from exc
+                yield from answer.events()
             finally:
-                answer.close()
+                running.scheduler.cancel(row)
+            yield from answer.ending(len(prompt), turn, request.options)
 
     def close(self) -> None:
-        """Waits for the answer in work, then frees the model and what it heard."""
-        with self._slot:
-            if self._checkpoint is not None:
-                self._checkpoint = None
-                del self._cache, self._builder
+        """Breaks off what is under way and frees the model."""
+        with self._lock:
+            running, self._running = self._running, None
+            self._checkpoint = None
+        if running and running.process == os.getpid():
+            running.close()
 
     def _loaded(self) -> Checkpoint:
         if self._checkpoint is None:
             raise EngineError("the engine is closed: start the app again")
         return self._checkpoint
 
-    def _answer(self, answer: _Answer, request: Request) -> Iterator[Event]:
-        prompt = self._builder.build(request.messages, request.output)
-        if max(prompt.audio_ids) >= self._loaded().language_model.config.vocabulary_size:
-            raise PromptError("the history holds codes of another model: ask without it")
-        answer.prompt_tokens = len(prompt)
-        respond = self._choose if request.options else self._generate
-        yield from respond(answer, request, prompt)
+    def _threads(self) -> _Running:
+        """Started with the first request in each process."""
+        with self._lock:
+            if self._running is None or self._running.process != os.getpid():
+                self._running = _Running(self._loaded(), self._slots)
+            return self._running
 
-    def _generate(
-        self, answer: _Answer, request: Request, prompt: PromptStreams
-    ) -> Iterator[Event]:
-        turn = self._turn(request, prompt)
-        yield Started(len(prompt))
-        model = self._loaded().language_model
-        for step in generate(model, prompt, turn, self._cache):
-            yield from answer.take(step)
-            yield answer.stepped()
-        assert turn.finish_reason is not None
-        yield from answer.finish(turn.finish_reason)
-
-    def _choose(
-        self, answer: _Answer, request: Request, prompt: PromptStreams
-    ) -> Generator[Event, None, None]:
-        yield Started(len(prompt))
-        checkpoint = self._loaded()
-        answers = [checkpoint.text_tokenizer.encode(option.answer) for option in request.options]
-        blank = checkpoint.vocabulary.text_blank
-        weights = yield from answer.stepping(
-            weigh(checkpoint.language_model, prompt, answers, blank, self._cache)
-        )
-        yield Weighed(weights)
-        likeliest = weights.index(max(weights))
-        yield from answer.take_choice(request.options[likeliest].label, len(answers[likeliest]))
-        yield from answer.finish("stop")
-
-    def _turn(self, request: Request, prompt: PromptStreams) -> Turn:
-        checkpoint = self._loaded()
-        rules = self._behaviour.generation
-        steps = step_budget(
-            len(prompt), request.output, request.max_new_tokens, rules, self._cache.capacity
-        )
+    def _turn(self, request: Request, prompt: PromptStreams, capacity: int) -> Turn | Weighing:
+        checkpoint, rules = self._loaded(), self._behaviour.generation
+        if request.options:
+            answers = [checkpoint.text_tokenizer.encode(o.answer) for o in request.options]
+            return Weighing(answers, checkpoint.vocabulary.text_blank, len(prompt), capacity)
+        steps = step_budget(len(prompt), request.output, request.max_new_tokens, rules, capacity)
         return Turn(
             checkpoint.vocabulary,
             request.output,
@@ -158,96 +138,7 @@ class LocalEngine:
         )
 
 
-class _Answer:
-    """The answer in the making: turns steps into events and keeps count."""
-
-    def __init__(self, checkpoint: Checkpoint, request: Request, noise: int | NoiseSource) -> None:
-        self._started = time.perf_counter()
-        self._vocabulary = checkpoint.vocabulary
-        self._sample_rate = checkpoint.detokenizer.sample_rate_hz
-        self._written = WrittenAnswer(checkpoint.text_tokenizer, checkpoint.vocabulary)
-        speaks = request.output == "both" and not request.options
-        self._speech = SpeechWorker(checkpoint.detokenizer, noise) if speaks else None
-        self.prompt_tokens = 0
-        self._text_tokens = 0
-        self._codes: list[int] = []
-        self._samples = 0
-        self._first_text_s: float | None = None
-        self._first_audio_s: float | None = None
-
-    def take(self, step: Step) -> Iterator[Event]:
-        """Text of the step, and whatever sound became ready meanwhile."""
-        if step.is_text:
-            self._text_tokens += 1
-            yield from self._text(self._written.push(step.fed_text))
-        if step.is_speech and self._vocabulary.is_audio(step.fed_audio):
-            self._codes.append(self._vocabulary.audio_code(step.fed_audio))
-            if self._speech:
-                self._speech.push(self._codes[-1])
-        yield from self._sound(wait=False)
-
-    def stepped(self) -> Stepped:
-        """The counts so far."""
-        return Stepped(self._text_tokens, len(self._codes))
-
-    def stepping(self, steps: Generator[None, None, T]) -> Generator[Event, None, T]:
-        """Steps that tell nothing by themselves; returns what they come to."""
-        while True:
-            try:
-                next(steps)
-            except StopIteration as end:
-                return end.value
-            yield self.stepped()
-
-    def take_choice(self, label: str, tokens: int) -> Iterator[Event]:
-        """The chosen option, in whose place the model would write `tokens` ids."""
-        self._text_tokens += tokens
-        yield from self._text([TextDelta(label)])
-
-    def finish(self, reason: FinishReason) -> Iterator[Event]:
-        """The rest of text and sound, then Finished."""
-        if self._speech:
-            self._speech.finish()
-        yield from self._text(self._written.flush())
-        yield from self._sound(wait=True)
-        timings = Timings(
-            self._first_text_s,
-            self._first_audio_s,
-            self._elapsed_s(),
-            self._samples / self._sample_rate,
-        )
-        yield Finished(
-            reason,
-            self.prompt_tokens,
-            self._text_tokens,
-            len(self._codes),
-            timings,
-            tuple(self._codes),
-        )
-
-    def close(self) -> None:
-        """Ends the detokenizer, whatever state it is in."""
-        if self._speech:
-            self._speech.close()
-
-    def _text(self, deltas: Iterable[HeardDelta | TextDelta]) -> Iterator[Event]:
-        for delta in deltas:
-            if isinstance(delta, TextDelta) and self._first_text_s is None:
-                self._first_text_s = self._elapsed_s()
-            yield delta
-
-    def _sound(self, wait: bool) -> Iterator[Event]:
-        for piece in self._speech.pieces(wait) if self._speech else ():
-            if self._first_audio_s is None:
-                self._first_audio_s = self._elapsed_s()
-            self._samples += len(piece)
-            yield AudioDelta(piece, self._sample_rate)
-
-    def _elapsed_s(self) -> float:
-        return time.perf_counter() - self._started
-
-
-def _capabilities(checkpoint: Checkpoint) -> Capabilities:
+def _capabilities(checkpoint: Checkpoint, slots: int) -> Capabilities:
     return Capabilities(
         model=checkpoint.about.name,
         label=checkpoint.about.label,
@@ -257,4 +148,5 @@ def _capabilities(checkpoint: Checkpoint) -> Capabilities:
         languages=checkpoint.about.languages,
         tasks=checkpoint.tasks,
         card=checkpoint.about.card,
+        slots=slots,
     )

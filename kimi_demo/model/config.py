@@ -10,8 +10,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from transformers import Qwen2Config
-
 from kimi_demo.errors import CheckpointError
 
 _NAMES = {
@@ -71,6 +69,8 @@ class LanguageModelConfig:
                 f"config.json: the audio branch leaves layer {self.branch_layer}, but there are "
                 f"only {self.num_layers} layers"
             )
+        if self.activation != "silu":
+            raise CheckpointError(f"config.json: unknown hidden_act {self.activation!r}")
 
     @classmethod
     def from_json(cls, source: Path | Mapping[str, object]) -> LanguageModelConfig:
@@ -101,19 +101,3 @@ class LanguageModelConfig:
     def num_cached_layers(self) -> int:
         """Layers with keys and values: the trunk's, then the audio branch's."""
         return self.num_layers + self.num_audio_layers
-
-    def qwen2(self) -> Qwen2Config:
-        """What transformers' Qwen2 layers want to know."""
-        return Qwen2Config(
-            vocab_size=self.vocabulary_size,
-            hidden_size=self.hidden_size,
-            intermediate_size=self.intermediate_size,
-            num_hidden_layers=self.num_cached_layers,
-            num_attention_heads=self.num_heads,
-            num_key_value_heads=self.num_kv_heads,
-            max_position_embeddings=self.max_positions,
-            rms_norm_eps=self.norm_eps,
-            hidden_act=self.activation,
-            rope_parameters={"rope_type": "default", "rope_theta": self.rope_theta},
-            attn_implementation="sdpa",
-        )

@@ -1,12 +1,12 @@
 """One answer, step by step: what is drawn, what is forced, when it ends.
 
-`Turn` is the state of one request and knows no model, so that many turns can share one decode step;
+`Turn` is the state of one answer and knows no model, so that many turns share one decode step;
 `generate` is the loop for a single slot.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -16,10 +16,10 @@ from kimi_demo.errors import PromptError
 from kimi_demo.events import FinishReason
 from kimi_demo.messages import OutputType, Sampling
 from kimi_demo.model.cache import SlotCache
-from kimi_demo.model.language_model import LanguageModel
+from kimi_demo.model.language_model import Feed, LanguageModel, Logits
 from kimi_demo.model.looping import LoopDetector
 from kimi_demo.model.prompt import PromptStreams
-from kimi_demo.model.sampling import Sampler
+from kimi_demo.model.sampling import Draw, draw
 from kimi_demo.model.vocabulary import Vocabulary
 
 SPEECH_POSITIONS = 1500  # prompt and answer: 120 s at 12.5 Hz, as published
@@ -35,16 +35,18 @@ class GenerationRules:
     allow_no_budget: a prompt that fills the limit yields an empty answer instead of an error.
     stop_loops: a written answer that only repeats itself ends; while the model speaks, the same
     text id may rightly stand for many steps.
+    draw_silent: both streams are drawn at every step, also the one that is not heard.
     """
 
     history_tokens: int | None = None
     speech_ignores_request: bool = False
     allow_no_budget: bool = False
     stop_loops: bool = True
+    draw_silent: bool = False
 
     @classmethod
     def reference(cls) -> GenerationRules:
-        return cls(4096, speech_ignores_request=True, allow_no_budget=True, stop_loops=False)
+        return cls(4096, True, allow_no_budget=True, stop_loops=False, draw_silent=True)
 
 
 def step_budget(
@@ -74,7 +76,8 @@ def step_budget(
 
 @dataclass(frozen=True)
 class Step:
-    """One decode step. fed_*: ids that the model reads next; drawn_*: what the samplers said.
+    """One decode step. fed_*: ids that the model reads next; drawn_*: what was drawn, blank where
+    nothing was.
 
     is_text: the text id belongs to the answer. is_speech: the audio id comes after the delay.
     """
@@ -88,7 +91,7 @@ class Step:
 
 
 class Turn:
-    """Draws both streams of one answer and decides when it is over."""
+    """Says how both streams of one answer are drawn, takes the ids and decides when it is over."""
 
     def __init__(
         self,
@@ -102,12 +105,11 @@ class Turn:
     ) -> None:
         self._ids = vocabulary
         self._output = output
+        self._sampling = sampling
         self._delay = audio_delay_tokens
         self._max_steps = max_steps
+        self._seed = seed
         self._rules = rules
-        generator = torch.Generator().manual_seed(seed)  # one for both: text is drawn first
-        self._text_sampler = Sampler(sampling.text, generator)
-        self._audio_sampler = Sampler(sampling.audio, generator)
         self._text: list[int] = []
         self._audio: list[int] = []
         self._text_ended = False
@@ -118,17 +120,42 @@ class Turn:
     def steps(self) -> int:
         return len(self._text)
 
-    def accept(self, text_logits: Tensor, audio_logits: Tensor) -> Step:
-        """Takes the logits (V,) of one position and returns what comes next."""
-        drawn_text = self._text_sampler(text_logits, self._known(self._text))
-        drawn_audio = self._audio_sampler(audio_logits, self._known(self._audio))
+    @property
+    def writes(self) -> bool:
+        """Whether the text stream is still drawn."""
+        return not self._text_ended or self._rules.draw_silent
+
+    @property
+    def speaks(self) -> bool:
+        """Whether the audio stream is computed at all."""
+        return self._output == "both" or self._rules.draw_silent
+
+    def draws(self) -> tuple[Draw, Draw]:
+        """How the next id of the text and of the audio stream are drawn."""
+        text, audio = self._sampling.text, self._sampling.audio
+        return (
+            Draw(text, self._known(self._text), self._seed, self.steps),
+            Draw(audio, self._known(self._audio), self._seed, self.steps),
+        )
+
+    def accept(self, drawn_text: int | None, drawn_audio: int | None) -> Step:
+        """Takes what was drawn, None for a stream that was not, and returns what comes next."""
+        blank = self._ids.text_blank
+        drawn_text = blank if drawn_text is None else drawn_text
+        drawn_audio = blank if drawn_audio is None else drawn_audio
         fed_text, is_text = self._force_text(drawn_text)
         is_speech = self._output == "both" and self.steps >= self._delay
-        fed_audio = drawn_audio if is_speech else self._ids.text_blank
+        fed_audio = drawn_audio if is_speech else blank
         self._text.append(fed_text)
         self._audio.append(fed_audio)
         self._end_if_due(fed_text, fed_audio)
         return Step(fed_text, fed_audio, drawn_text, drawn_audio, is_text, is_speech)
+
+    def feed(self, slot: int, prompt_length: int) -> Feed:
+        """What the model reads next."""
+        position = prompt_length + self.steps - 1
+        ids = self._text[-1], self._audio[-1]
+        return Feed(slot, position, *ids, writes=self.writes, speaks=self.speaks)
 
     def _known(self, ids: list[int]) -> list[int]:
         limit = self._rules.history_tokens
@@ -159,23 +186,40 @@ class Turn:
             self.finish_reason = "length"
 
 
+def advance(model: LanguageModel, turns: Sequence[Turn], logits: Logits) -> list[Step]:
+    """One step of several turns.
+
+    logits: (B, V), of the turns that write and of those that speak, in their order.
+    """
+    draws = [turn.draws() for turn in turns]
+    texts = [pair[0] for pair, turn in zip(draws, turns, strict=True) if turn.writes]
+    audios = [pair[1] for pair, turn in zip(draws, turns, strict=True) if turn.speaks]
+    text = iter(_drawn(logits.text, texts, model.text_rows.start, stream=0))
+    audio = iter(_drawn(logits.audio, audios, model.audio_rows.start, stream=1))
+    return [
+        turn.accept(next(text) if turn.writes else None, next(audio) if turn.speaks else None)
+        for turn in turns
+    ]
+
+
+def _drawn(logits: Tensor | None, draws: list[Draw], first_id: int, stream: int) -> list[int]:
+    if not draws:
+        return []
+    assert logits is not None
+    return draw(logits, draws, first_id, stream)
+
+
+@torch.inference_mode()
 def generate(
     model: LanguageModel, prompt: PromptStreams, turn: Turn, cache: SlotCache, slot: int = 0
 ) -> Iterator[Step]:
     """Prefill, then decode one slot until the turn is finished."""
     if turn.finish_reason:
         return
-    logits = model.prefill(prompt, cache, slot)
-    text_logits, audio_logits = logits.text[0], logits.audio[0]
-    ids = torch.zeros(2, cache.num_slots, dtype=torch.long, device=model.device)
-    positions = torch.zeros(cache.num_slots, dtype=torch.long, device=model.device)
+    logits = model.prefill(prompt, cache, slot, speaks=turn.speaks)
     while True:
-        step = turn.accept(text_logits, audio_logits)
+        (step,) = advance(model, [turn], logits)
         yield step
         if turn.finish_reason:
             return
-        position = len(prompt) + turn.steps - 1
-        ids[0, slot], ids[1, slot] = step.fed_text, step.fed_audio
-        positions[slot] = position
-        logits = model.decode(ids[0], ids[1], positions, cache, position + 1)
-        text_logits, audio_logits = logits.text[slot], logits.audio[slot]
+        logits = model.decode([turn.feed(slot, len(prompt))], cache)

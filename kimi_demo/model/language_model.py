@@ -2,37 +2,53 @@
 
 Every position carries a text id and an audio id; their embeddings are added. On heard audio the
 continuous features join in. The audio branch leaves the trunk before its last layers; the text
-branch is the rest of the trunk. Layers are transformers' Qwen2 layers; tensor names are the
-published ones. Layers may lie on several devices: see `Places`.
-Axes: B slots, T time, D width, V vocabulary.
+branch is the rest of the trunk. Tensor names are the published ones. Layers may lie on several
+devices: see `Places`.
+Axes: B rows, T positions, D width, V vocabulary.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from itertools import repeat
 
 import torch
 from torch import Tensor, nn
-from transformers.models.qwen2.modeling_qwen2 import (
-    Qwen2DecoderLayer,
-    Qwen2RMSNorm,
-    Qwen2RotaryEmbedding,
-)
 
-from kimi_demo.model.cache import CacheView, SlotCache
+from kimi_demo.model.cache import Causal, MaskedDecode, Prefill, SlicedDecode, SlotCache
 from kimi_demo.model.config import LanguageModelConfig
+from kimi_demo.model.layers import DecoderLayer, Memory, RMSNorm, Rotary, RotaryTable
+from kimi_demo.model.linear import FusedLinear
 from kimi_demo.model.prompt import PromptStreams
+
+PREFILL_POSITIONS = 256  # read at once; between two such pieces other rows take a step
+
+# The rest of one branch: shared states (B, T, D), positions (B, T), memory -> states (B, T, D).
+Branch = Callable[[Tensor, Tensor, Memory], Tensor]
 
 
 @dataclass(frozen=True)
 class Logits:
-    """Scores of the next ids. text, audio: (B, V) after decode, (B, T, V) over a whole prompt."""
+    """Scores of the next ids of the rows that were asked for, (B, V), or (B, T, V) over a whole
+    prompt; None where nobody asked. Of a model that was prepared for inference they begin with the
+    ids `LanguageModel.text_rows` and `audio_rows`.
+    """
 
-    text: Tensor
-    audio: Tensor
+    text: Tensor | None
+    audio: Tensor | None
+
+
+@dataclass(frozen=True)
+class Feed:
+    """What one row reads in a decode step, and which of its streams are to go on."""
+
+    slot: int
+    position: int
+    text_id: int
+    audio_id: int
+    writes: bool = True
+    speaks: bool = True
 
 
 @dataclass(frozen=True)
@@ -72,16 +88,15 @@ class Trunk(nn.Module):
 
     def __init__(self, config: LanguageModelConfig) -> None:
         super().__init__()
-        qwen2 = config.qwen2()
         depth, total = config.num_layers, config.num_cached_layers
         self.embed_tokens = nn.Embedding(config.vocabulary_size, config.hidden_size)
         self.vq_adaptor = Adaptor(config)
-        self.layers = nn.ModuleList(Qwen2DecoderLayer(qwen2, i) for i in range(depth))
-        self.norm = Qwen2RMSNorm(config.hidden_size, config.norm_eps)
-        self.mimo_layers = nn.ModuleList(Qwen2DecoderLayer(qwen2, i) for i in range(depth, total))
-        self.mimo_norm = Qwen2RMSNorm(config.hidden_size, config.norm_eps)
-        self.rotary = Qwen2RotaryEmbedding(qwen2)
-        self.branch_layer = config.branch_layer
+        self.layers = nn.ModuleList(DecoderLayer(config, i) for i in range(depth))
+        self.norm = RMSNorm(config.hidden_size, config.norm_eps)
+        self.mimo_layers = nn.ModuleList(DecoderLayer(config, i) for i in range(depth, total))
+        self.mimo_norm = RMSNorm(config.hidden_size, config.norm_eps)
+        self.rotary = RotaryTable(config)
+        self.shared_depth = config.branch_layer + 1
         self.places: Places | None = None  # None: all on one device
 
     def embed(self, text_ids: Tensor, audio_ids: Tensor) -> Tensor:
@@ -91,55 +106,57 @@ class Trunk(nn.Module):
     def embed_heard(
         self, text_ids: Tensor, audio_ids: Tensor, heard: Tensor, features: Tensor
     ) -> Tensor:
-        """Embeds a prompt with audio in it.
+        """Embeds ids with heard audio among them.
 
-        ids: (T,); heard: (T,) bool, true where audio was heard; features: (N, adaptor input), one
+        ids, heard: (..., T), heard true where audio was heard; features: (N, adaptor input), one
             row for each such position. There the audio part is (embedding + feature) * sqrt(2): two
             summands of like size keep the size of one. The text part comes after, unscaled.
         """
         audio = self.embed_tokens(audio_ids)
-        adapted = self.vq_adaptor(features.to(audio.dtype)).to(audio.device)
-        audio[heard] = (audio[heard] + adapted) * math.sqrt(2)
+        adapted = self.vq_adaptor(features.to(self.vq_adaptor.layers[0].weight.dtype))
+        joined = (audio[heard] + adapted.to(audio)) * math.sqrt(2)
+        audio = audio.masked_scatter(heard[..., None], joined.to(audio.dtype))
         return audio + self.embed_tokens(text_ids)
 
-    def forward(
-        self, x: Tensor, positions: Tensor, visible: Tensor | None, cache: CacheView | None
-    ) -> tuple[Tensor, Tensor]:
-        """(B, T, D) -> normed states of the text branch and of the audio branch, each (B, T, D).
+    def share(self, x: Tensor, positions: Tensor, memory: Memory) -> Tensor:
+        """The layers that both branches have in common: (B, T, D) -> (B, T, D).
 
-        visible: (B, 1, T, S) attention mask; None is plain causal attention (training).
+        positions: (B, T).
         """
-        guides = self._guides(visible, self.rotary(x, positions))
-        audio = x
-        for index, layer in enumerate(self.layers):
-            mask, rotary = next(guides)
-            x = layer(x, mask, past_key_values=cache, position_embeddings=rotary)
-            if index == self.branch_layer:
-                audio = x
-        for layer in self.mimo_layers:
-            mask, rotary = next(guides)
-            audio = layer(audio, mask, past_key_values=cache, position_embeddings=rotary)
-        return self.norm(x), self.mimo_norm(audio)
+        return self._run(self.layers[: self.shared_depth], 0, x, positions, memory)
 
-    def _guides(
-        self, visible: Tensor | None, rotary: tuple[Tensor, Tensor]
-    ) -> Iterator[tuple[Tensor | None, tuple[Tensor, Tensor]]]:
-        """Mask and rotary tables for each layer in turn, moved once to each device."""
+    def write(self, x: Tensor, positions: Tensor, memory: Memory) -> Tensor:
+        """The rest of the text branch: shared states (B, T, D) -> normed states (B, T, D)."""
+        rest = self.layers[self.shared_depth :]
+        return self.norm(self._run(rest, self.shared_depth, x, positions, memory))
+
+    def speak(self, x: Tensor, positions: Tensor, memory: Memory) -> Tensor:
+        """The rest of the audio branch: shared states (B, T, D) -> normed states (B, T, D)."""
+        first = len(self.layers)
+        return self.mimo_norm(self._run(self.mimo_layers, first, x, positions, memory))
+
+    def forward(self, x: Tensor, positions: Tensor, memory: Memory) -> tuple[Tensor, Tensor]:
+        """Both branches, for training: (B, T, D) -> two normed states (B, T, D)."""
+        shared = self.share(x, positions, memory)
+        return self.write(shared, positions, memory), self.speak(shared, positions, memory)
+
+    def _run(
+        self, layers: Iterable[nn.Module], first: int, x: Tensor, positions: Tensor, memory: Memory
+    ) -> Tensor:
+        rotary = self.rotary.at(positions, x.dtype)
+        for index, layer in enumerate(layers, first):
+            x = layer(x, self._moved(rotary, index), memory)
+        return x
+
+    def _moved(self, rotary: Rotary, layer: int) -> Rotary:
         if self.places is None:
-            return repeat((visible, rotary))
-        devices = self.places.layers
-        moved = {
-            device: (
-                None if visible is None else visible.to(device),
-                (rotary[0].to(device), rotary[1].to(device)),
-            )
-            for device in dict.fromkeys(devices)
-        }
-        return iter([moved[device] for device in devices])
+            return rotary
+        device = self.places.layers[layer]
+        return rotary[0].to(device), rotary[1].to(device)
 
 
 class LanguageModel(nn.Module):
-    """Trunk and heads. Both heads score the full vocabulary."""
+    """Trunk and heads."""
 
     def __init__(self, config: LanguageModelConfig) -> None:
         super().__init__()
@@ -147,6 +164,8 @@ class LanguageModel(nn.Module):
         self.model = Trunk(config)
         self.lm_head = nn.Linear(config.hidden_size, config.vocabulary_size, bias=False)
         self.mimo_output = nn.Linear(config.hidden_size, config.vocabulary_size, bias=False)
+        self.text_rows = self.audio_rows = range(config.vocabulary_size)  # ids that are scored
+        self._heads: tuple[FusedLinear, FusedLinear] | None = None
 
     @classmethod
     def empty(
@@ -155,60 +174,119 @@ class LanguageModel(nn.Module):
         """A model on the meta device, still to be filled; rotary tables are real, on `device`."""
         with torch.device("meta"):
             model = cls(config)
-        model.model.rotary = Qwen2RotaryEmbedding(config.qwen2()).to(device)
+        model.model.rotary = RotaryTable(config, device)
         return model
 
     @property
     def device(self) -> torch.device:
         """Where ids go; logits lie where their head computes."""
         places = self.model.places
-        return places.entry if places else self.lm_head.weight.device
+        return places.entry if places else self.model.embed_tokens.weight.device
 
-    def new_cache(self, slots: int, positions: int | None = None) -> SlotCache:
-        """Memory for `slots` requests of at most `positions` (the model's limit if None)."""
+    def fuse(self, text_rows: range, audio_rows: range) -> None:
+        """Prepares a filled model of one precision on one device for inference: projections of one
+        input are joined, and the heads score only the ids that can be drawn.
+        """
+        for layer in (*self.model.layers, *self.model.mimo_layers):
+            layer.fuse()
+        self.text_rows, self.audio_rows = text_rows, audio_rows
+        heads = ((self.lm_head, text_rows), (self.mimo_output, audio_rows))
+        text, audio = (FusedLinear([head], rows) for head, rows in heads)
+        self._heads = text, audio
+
+    def new_cache(self, slots: int, positions: int | None = None, fill: float = 0.0) -> SlotCache:
+        """Memory for `slots` turns of at most `positions` (the model's limit if None)."""
         config, places = self.config, self.model.places
         return SlotCache(
             places.layers if places else (self.device,) * config.num_cached_layers,
             slots,
             config.num_kv_heads,
-            positions or config.max_positions,
+            min(positions or config.max_positions, config.max_positions),
             config.head_size,
-            self.lm_head.weight.dtype,
+            self.model.norm.weight.dtype,
+            fill,
         )
 
     @torch.inference_mode()
     def prefill(
-        self, prompt: PromptStreams, cache: SlotCache, slot: int, all_positions: bool = False
+        self,
+        prompt: PromptStreams,
+        cache: SlotCache,
+        slot: int,
+        span: range | None = None,
+        *,
+        speaks: bool = True,
+        all_positions: bool = False,
     ) -> Logits:
-        """Reads a whole prompt into one slot; positions 0 to T - 1.
+        """Reads the prompt's positions `span`, all of them if None, into one slot. Those before
+        must have been read.
 
+        speaks: whether the audio branch goes along.
         Returns: logits after the last position, (1, V); after each one, (1, T, V), if asked.
         """
-        embedded = self._embed_prompt(prompt)[None]
-        positions = torch.arange(len(prompt), device=self.device)[None]
-        view = cache.view(positions, len(prompt), slot)
-        text, audio = self.model(embedded, positions, view.visible(), view)
+        span = span or range(len(prompt))
+        embedded = self._embed_prompt(prompt, span)[None]
+        positions = torch.arange(span.start, span.stop, device=self.device)[None]
+        memory = Prefill(cache, slot, span.start)
+        shared = self.model.share(embedded, positions, memory)
+        text = self.model.write(shared, positions, memory)
+        audio = self.model.speak(shared, positions, memory) if speaks else None
         if not all_positions:
-            text, audio = text[:, -1], audio[:, -1]
-        return Logits(self.lm_head(text), self.mimo_output(audio))
+            text, audio = text[:, -1], None if audio is None else audio[:, -1]
+        return self._scores(text, audio)
 
     @torch.inference_mode()
-    def decode(
-        self, text_ids: Tensor, audio_ids: Tensor, positions: Tensor, cache: SlotCache, extent: int
-    ) -> Logits:
-        """One step of all slots.
+    def decode(self, feeds: Sequence[Feed], cache: SlotCache) -> Logits:
+        """One step of several rows.
 
-        text_ids, audio_ids, positions: (B,), B the cache's slots; an idle slot may hold anything.
-        extent: number of positions that attention reads, more than the largest position.
-        Returns: logits (B, V).
+        Returns: text logits of the rows that write, audio logits of those that speak, (B, V) each,
+        in the order of the feeds.
         """
-        embedded = self.model.embed(text_ids, audio_ids)[:, None]
-        if self.config.drop_text_id_zero:
-            silent = (text_ids == 0)[:, None, None]
-            embedded = torch.where(silent, self.model.embed_tokens(audio_ids)[:, None], embedded)
-        view = cache.view(positions[:, None], extent)
-        text, audio = self.model(embedded, positions[:, None], view.visible(), view)
-        return Logits(self.lm_head(text[:, 0]), self.mimo_output(audio[:, 0]))
+        if self.device.type == "cpu":
+            return self._decode_sliced(feeds, cache)
+        return self._decode_masked(feeds, cache)
+
+    def _decode_sliced(self, feeds: Sequence[Feed], cache: SlotCache) -> Logits:
+        table = torch.tensor([(f.text_id, f.audio_id, f.position) for f in feeds])
+        text_ids, audio_ids, positions = table.T
+        memory = SlicedDecode(cache, [f.slot for f in feeds], [f.position for f in feeds])
+        embedded = self._embed_step(text_ids, audio_ids)[:, None]
+        shared = self.model.share(embedded, positions[:, None], memory)
+
+        def branch(run: Branch, wanted: list[int]) -> Tensor | None:
+            if not wanted:
+                return None
+            if len(wanted) == len(feeds):
+                return run(shared, positions[:, None], memory)[:, 0]
+            return run(shared[wanted], positions[wanted, None], memory.only(wanted))[:, 0]
+
+        return self._scores(
+            branch(self.model.write, [row for row, feed in enumerate(feeds) if feed.writes]),
+            branch(self.model.speak, [row for row, feed in enumerate(feeds) if feed.speaks]),
+        )
+
+    def _decode_masked(self, feeds: Sequence[Feed], cache: SlotCache) -> Logits:
+        """Rows are the cache's slots, idle ones included: shapes depend on the extent alone."""
+        table = [[0, 0, cache.capacity] for _ in range(cache.num_slots)]
+        for feed in feeds:
+            table[feed.slot] = [feed.text_id, feed.audio_id, feed.position]
+        text_ids, audio_ids, positions = torch.tensor(table).to(self.device).T
+        memory = MaskedDecode(cache, positions, 1 + max(feed.position for feed in feeds))
+        at = positions[:, None]
+        shared = self.model.share(self._embed_step(text_ids, audio_ids)[:, None], at, memory)
+        writing = [feed.slot for feed in feeds if feed.writes]
+        speaking = [feed.slot for feed in feeds if feed.speaks]
+        return self._scores(
+            self.model.write(shared, at, memory)[writing, 0] if writing else None,
+            self.model.speak(shared, at, memory)[speaking, 0] if speaking else None,
+        )
+
+    def _scores(self, text: Tensor | None, audio: Tensor | None) -> Logits:
+        """States (..., D) through their heads."""
+        write, speak = self._heads or (self.lm_head, self.mimo_output)
+        return Logits(
+            None if text is None else write(text), None if audio is None else speak(audio)
+        )
 
     def forward(
         self, text_ids: Tensor, audio_ids: Tensor, heard: Tensor, features: Tensor
@@ -218,19 +296,29 @@ class LanguageModel(nn.Module):
         ids, heard: (B, T); features: (N, adaptor input), rows for all heard positions in order.
         Returns: normed states of the text and the audio branch, (B, T, D).
         """
-        audio = self.model.embed_tokens(audio_ids)
         if features.numel():
-            adapted = self.model.vq_adaptor(features).to(audio.dtype)
-            audio = audio.masked_scatter(heard[..., None], (audio[heard] + adapted) * math.sqrt(2))
-        embedded = audio + self.model.embed_tokens(text_ids)
+            embedded = self.model.embed_heard(text_ids, audio_ids, heard, features)
+        else:
+            embedded = self.model.embed(text_ids, audio_ids)
         positions = torch.arange(text_ids.shape[1], device=text_ids.device)[None]
-        return self.model(embedded, positions, None, None)
+        return self.model(embedded, positions, Causal())
 
-    def _embed_prompt(self, prompt: PromptStreams) -> Tensor:
-        text = torch.tensor(prompt.text_ids, device=self.device)
-        audio = torch.tensor(prompt.audio_ids, device=self.device)
-        heard = torch.tensor(prompt.heard, device=self.device)
+    def _embed_step(self, text_ids: Tensor, audio_ids: Tensor) -> Tensor:
+        """(B,) ids of a decode step -> (B, D)."""
+        embedded = self.model.embed(text_ids, audio_ids)
+        if self.config.drop_text_id_zero:
+            silent = (text_ids == 0)[:, None]
+            embedded = torch.where(silent, self.model.embed_tokens(audio_ids), embedded)
+        return embedded
+
+    def _embed_prompt(self, prompt: PromptStreams, span: range) -> Tensor:
+        """(T, D) of the positions in the span."""
+        part = slice(span.start, span.stop)
+        text = torch.tensor(prompt.text_ids[part], device=self.device)
+        audio = torch.tensor(prompt.audio_ids[part], device=self.device)
+        heard = torch.tensor(prompt.heard[part], device=self.device)
         if not heard.any():
             return self.model.embed(text, audio)
-        features = prompt.matched_features().to(self.device)
-        return self.model.embed_heard(text, audio, heard, features)
+        before = sum(prompt.heard[: span.start])
+        features = prompt.matched_features()[before : before + int(heard.sum())]
+        return self.model.embed_heard(text, audio, heard, features.to(self.device))

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from itertools import groupby
+from itertools import groupby, takewhile
 from typing import Protocol
 
 import torch
@@ -100,6 +100,24 @@ class PromptStreams:
                 f"{len(lengths)} sounds in the prompt, but features for {len(self.features)}"
             )
         return torch.cat([self._match(f, n) for f, n in zip(self.features, lengths, strict=True)])
+
+    def common_positions(self, other: PromptStreams) -> int:
+        """How many positions at the beginning are the same in both, sounds included."""
+        pairs = zip(
+            zip(self.text_ids, self.audio_ids, self.heard, strict=True),
+            zip(other.text_ids, other.audio_ids, other.heard, strict=True),
+            strict=False,
+        )
+        count = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
+        start = 0
+        for own, others in zip(self.features, other.features, strict=False):
+            start = self.heard.index(True, start) if True in self.heard[start:] else count
+            if start >= count:
+                break
+            if own is not others and not torch.equal(own, others):
+                return start
+            start = self.heard.index(False, start) if False in self.heard[start:] else count
+        return count
 
     def _match(self, features: Tensor, length: int) -> Tensor:
         if self.rules.broadcast_single_row and len(features) == 1:

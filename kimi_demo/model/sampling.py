@@ -1,11 +1,14 @@
-"""Draws the next id of one stream; built twice, once for each.
+"""Draws the next ids of several rows of one stream in one go, each row by its own rules.
 
-Axes: V vocabulary.
+The noise of a draw is a function of seed, step and stream alone, so that what a row draws depends
+neither on its company nor on the device.
+Axes: B rows, V vocabulary, K candidates.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -13,50 +16,92 @@ from torch import Tensor
 from kimi_demo.messages import StreamSampling
 
 _GREEDY_BELOW = 1e-6
+_GAMMA = 0x9E3779B97F4A7C15
+_MULTIPLIERS = (-4658895280553007687, -7723592293110705685)
+_SHIFTS = (30, 27, 31)
+_UNIFORM_BITS = 32
 
 
-class Sampler:
-    """Repetition penalty, temperature and top-k, with a random generator of its own."""
+@dataclass(frozen=True)
+class Draw:
+    """How one row draws. recent: ids of its stream so far. seed, step: name the noise."""
 
-    def __init__(self, sampling: StreamSampling, generator: torch.Generator | None = None) -> None:
-        self.sampling = sampling
-        self._generator = generator
+    sampling: StreamSampling
+    recent: Sequence[int]
+    seed: int
+    step: int
 
-    def __call__(self, logits: Tensor, recent: Sequence[int]) -> int:
-        """logits: (V,); recent: ids of this stream so far. Returns the next id."""
-        scores = self.penalized(logits, recent)
-        if self.sampling.temperature <= _GREEDY_BELOW:
-            return int(scores.argmax())
-        weights = self._weights(scores).cpu()
-        return int(torch.multinomial(weights, 1, generator=self._generator))
+    @property
+    def greedy(self) -> bool:
+        """Whether the likeliest id is taken."""
+        return self.sampling.temperature <= _GREEDY_BELOW
 
-    def penalized(self, logits: Tensor, recent: Sequence[int]) -> Tensor:
-        """Logits with the ids of the latest window made less likely, each once.
 
-        The penalty begins only when more ids than the window exist (as in the reference).
-        """
-        penalty, window = self.sampling.repetition_penalty, self.sampling.repetition_window_tokens
-        if penalty <= 1.0 or len(recent) <= window:
-            return logits.float()
-        seen = torch.tensor(sorted(set(recent[-window:])), device=logits.device)
-        scores = logits.float().clone()
-        picked = scores[seen]
-        scores[seen] = torch.where(picked < 0, picked * penalty, picked / penalty)
-        return scores
+def draw(logits: Tensor, draws: Sequence[Draw], first_id: int = 0, stream: int = 0) -> list[int]:
+    """The next id of each row.
 
-    def distribution(self, logits: Tensor, recent: Sequence[int]) -> Tensor:
-        """(V,) probabilities from which the next id is drawn; one-hot when greedy."""
-        scores = self.penalized(logits, recent)
-        if self.sampling.temperature <= _GREEDY_BELOW:
-            return torch.nn.functional.one_hot(scores.argmax(), len(scores)).float()
-        weights = self._weights(scores)
-        return weights / weights.sum()
+    logits: (B, V) of the ids from `first_id` on. stream: keeps the noise of two streams apart.
+    """
+    scores = penalized(logits, draws, first_id)
+    if all(row.greedy for row in draws):
+        return (scores.argmax(-1) + first_id).tolist()
+    scores, ids = candidates(scores, draws)
+    noise = gumbel_noise(draws, stream, scores.shape[1], scores.device)
+    chosen = (scores + noise).argmax(-1, keepdim=True)
+    return (ids.gather(-1, chosen)[:, 0] + first_id).tolist()
 
-    def _weights(self, scores: Tensor) -> Tensor:
-        """(V,) un-normalised weights; zero outside the top k (k = 0 keeps all)."""
-        weights = (scores.log_softmax(-1) / self.sampling.temperature).softmax(-1)
-        count = min(self.sampling.top_k, len(weights))
-        if not count:
-            return weights
-        best, ids = weights.topk(count)
-        return torch.zeros_like(weights).scatter_(0, ids, best)
+
+def penalized(logits: Tensor, draws: Sequence[Draw], first_id: int = 0) -> Tensor:
+    """(B, V) in float32, with the ids of each row's latest window made less likely, each once.
+
+    The penalty begins only when more ids than the window exist (as in the reference).
+    """
+    scores = logits.float()
+    for row, wanted in enumerate(draws):
+        penalty = wanted.sampling.repetition_penalty
+        window = wanted.sampling.repetition_window_tokens
+        if penalty <= 1.0 or len(wanted.recent) <= window:
+            continue
+        ids = (token - first_id for token in set(wanted.recent[-window:]))
+        seen = [token for token in ids if 0 <= token < scores.shape[1]]
+        picked = scores[row, seen]
+        scores = scores.clone() if scores is logits else scores
+        scores[row, seen] = torch.where(picked < 0, picked * penalty, picked / penalty)
+    return scores
+
+
+def candidates(scores: Tensor, draws: Sequence[Draw]) -> tuple[Tensor, Tensor]:
+    """The K likeliest of each row: scores over temperature (B, K), -inf beyond the row's own top k
+    (0 keeps all), and their places in V.
+    """
+    vocabulary = scores.shape[1]
+    kept = [1 if row.greedy else row.sampling.top_k or vocabulary for row in draws]
+    best, ids = scores.topk(min(max(kept), vocabulary), -1)
+    temperatures = [1.0 if row.greedy else row.sampling.temperature for row in draws]
+    best = best / torch.tensor(temperatures, device=best.device)[:, None]
+    ranks = torch.arange(best.shape[1], device=best.device)
+    beyond = ranks >= torch.tensor(kept, device=best.device)[:, None]
+    return best.masked_fill(beyond, -torch.inf), ids
+
+
+def gumbel_noise(draws: Sequence[Draw], stream: int, count: int, device: torch.device) -> Tensor:
+    """(B, K) noise; the largest of scores plus noise falls on each candidate with its probability.
+
+    Integers from a counter (splitmix64) instead of a generator with a state.
+    """
+    keys = [_signed((2 * d.seed + stream) * _GAMMA + (d.step << 20)) for d in draws]
+    bits = torch.tensor(keys, device=device)[:, None] + torch.arange(1, count + 1, device=device)
+    for shift, multiplier in zip(_SHIFTS, (*_MULTIPLIERS, 1), strict=True):
+        bits = (bits ^ _shifted(bits, shift)) * multiplier
+    uniform = (_shifted(bits, 64 - _UNIFORM_BITS).double() + 0.5) / 2**_UNIFORM_BITS
+    return -(-uniform.log()).log().float()
+
+
+def _shifted(bits: Tensor, count: int) -> Tensor:
+    """To the right, zeros coming in; torch's own shift repeats the sign."""
+    return (bits >> count) & ((1 << (64 - count)) - 1)
+
+
+def _signed(number: int) -> int:
+    """The lowest 64 bits as torch reads them."""
+    return (number + 2**63) % 2**64 - 2**63

@@ -2,45 +2,73 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
+from collections.abc import Sequence
 from itertools import pairwise
 
 import torch
 from torch import Tensor
 
 from kimi_demo.errors import PromptError
-from kimi_demo.model.cache import SlotCache
-from kimi_demo.model.language_model import LanguageModel
-from kimi_demo.model.prompt import PromptStreams
+from kimi_demo.model.language_model import Feed
 
 
-def weigh(
-    model: LanguageModel,
-    prompt: PromptStreams,
-    answers: Sequence[Sequence[int]],
-    blank: int,
-    cache: SlotCache,
-    slot: int = 0,
-) -> Generator[None, None, tuple[float, ...]]:
-    """Probability of each answer, given that it is one of them: what the generator returns, after
-    it has stopped at each step.
+class Weighing:
+    """The probability of each answer, given that it is one of them.
 
-    answers: text ids of each. blank: fills the audio stream beside them.
-    The prompt is read once; every answer is then fed over the positions behind it, where the mask
-    hides what the one before left. An answer of a single id needs no step at all.
-    Raises: PromptError if there is no answer, one has no id, or the slot is too small.
+    It takes part in decode steps as a turn does. The prompt is read once; every answer is then fed
+    to the positions behind it, over what the one before left. An answer of a single id needs no
+    step at all.
     """
-    _check(len(prompt), answers, cache.capacity)
-    first = _log_probabilities(model.prefill(prompt, cache, slot).text[0])
-    scores = []
-    for ids in answers:
-        score = first[ids[0]]
-        for offset, (fed, expected) in enumerate(pairwise(ids)):
-            logits = _feed(model, cache, slot, fed, blank, len(prompt) + offset)
-            score = score + _log_probabilities(logits)[expected]
-            yield
-        scores.append(score)
-    return tuple(torch.stack(scores).softmax(0).tolist())
+
+    writes, speaks = True, False
+
+    def __init__(
+        self, answers: Sequence[Sequence[int]], blank: int, prompt_length: int, capacity: int
+    ) -> None:
+        """answers: text ids of each. blank: fills the audio stream beside them. capacity: of the
+        slot.
+
+        Raises: PromptError if there is no answer, one has no id, or the slot is too small.
+        """
+        _check(prompt_length, answers, capacity)
+        self._answers, self._blank, self._start = answers, blank, prompt_length
+        self._scores: list[Tensor] = []
+        # For each step: which answer, behind how many of its ids, the id fed, the id expected.
+        self._plan = [
+            (number, offset, fed, expected)
+            for number, ids in enumerate(answers)
+            for offset, (fed, expected) in enumerate(pairwise(ids))
+        ]
+        self._done = 0
+
+    @property
+    def finished(self) -> bool:
+        """Whether all is weighed."""
+        return bool(self._scores) and self._done == len(self._plan)
+
+    @property
+    def probabilities(self) -> tuple[float, ...]:
+        """Of each answer; they sum to one."""
+        return tuple(torch.stack(self._scores).softmax(0).tolist())
+
+    def length_of(self, number: int) -> int:
+        """Ids of an answer."""
+        return len(self._answers[number])
+
+    def accept(self, text_logits: Tensor) -> None:
+        """Takes the logits (V,) after the prompt, then after each feed."""
+        likely = text_logits.float().log_softmax(-1)
+        if not self._scores:
+            self._scores = [likely[ids[0]] for ids in self._answers]
+            return
+        number, _, _, expected = self._plan[self._done]
+        self._scores[number] = self._scores[number] + likely[expected]
+        self._done += 1
+
+    def feed(self, slot: int) -> Feed:
+        """What the model reads next."""
+        _, offset, fed, _ = self._plan[self._done]
+        return Feed(slot, self._start + offset, fed, self._blank, speaks=False)
 
 
 def _check(prompt_length: int, answers: Sequence[Sequence[int]], capacity: int) -> None:
@@ -52,21 +80,3 @@ def _check(prompt_length: int, answers: Sequence[Sequence[int]], capacity: int) 
             f"sound, question and options fill {needed} of {capacity} positions: send a shorter "
             "sound or shorter options"
         )
-
-
-def _log_probabilities(logits: Tensor) -> Tensor:
-    """(V,) of any precision -> (V,) float32."""
-    return logits.float().log_softmax(-1)
-
-
-def _feed(
-    model: LanguageModel, cache: SlotCache, slot: int, text_id: int, blank: int, position: int
-) -> Tensor:
-    """One step of the slot -> (V,) text logits; idle slots may hold anything, so they get the
-    same.
-    """
-    shared = (text_id, blank, position)
-    text_ids, audio_ids, positions = (
-        torch.full((cache.num_slots,), value, device=model.device) for value in shared
-    )
-    return model.decode(text_ids, audio_ids, positions, cache, position + 1).text[slot]

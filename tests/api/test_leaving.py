@@ -5,6 +5,7 @@ connection ends. All is read off the server's metrics.
 """
 
 import contextlib
+import dataclasses
 import socket
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -31,7 +32,7 @@ class Slowed:
 
     def __init__(self, engine):
         self._engine = engine
-        self.capabilities = engine.capabilities
+        self.capabilities = dataclasses.replace(engine.capabilities, slots=1)
 
     def stream(self, request):
         with closing(self._engine.stream(request)) as events:

@@ -9,9 +9,9 @@ from kimi_demo.errors import PromptError
 from kimi_demo.messages import Sampling, StreamSampling
 from kimi_demo.model.config import LanguageModelConfig
 from kimi_demo.model.generation import GenerationRules, Turn, generate, step_budget
-from kimi_demo.model.language_model import LanguageModel
+from kimi_demo.model.language_model import Feed, LanguageModel
 from kimi_demo.model.prompt import PromptRules, PromptStreams
-from kimi_demo.model.sampling import Sampler
+from kimi_demo.model.sampling import Draw, candidates, draw, penalized
 from kimi_demo.model.vocabulary import Vocabulary
 
 LOGIT_TOLERANCE = {"atol": 2e-4, "rtol": 0}
@@ -74,14 +74,8 @@ def test_prefill_and_decode_logits(model, cases, read_json):
 def check_decode(model, cache, case, length):
     text_ids, audio_ids = case["decode_text_ids"], case["decode_audio_ids"]
     for step in range(len(text_ids)):
-        position = torch.tensor([length + step])
-        logits = model.decode(
-            text_ids[step : step + 1],
-            audio_ids[step : step + 1],
-            position,
-            cache,
-            length + step + 1,
-        )
+        feed = Feed(0, length + step, int(text_ids[step]), int(audio_ids[step]))
+        logits = model.decode([feed], cache)
         for stream in ("text", "audio"):
             torch.testing.assert_close(
                 getattr(logits, stream)[0], case[f"decode_{stream}_logits"][step], **LOGIT_TOLERANCE
@@ -109,10 +103,16 @@ def test_rows_of_a_batch_are_independent(model, cases):
     for slot, name in enumerate(names):
         model.prefill(prompt_of(cases[name]), cache, slot)
     for step in range(len(cases[names[0]]["decode_text_ids"])):
-        text_ids = torch.stack([cases[name]["decode_text_ids"][step] for name in names])
-        audio_ids = torch.stack([cases[name]["decode_audio_ids"][step] for name in names])
-        positions = torch.tensor([len(prompt_of(cases[name])) + step for name in names])
-        logits = model.decode(text_ids, audio_ids, positions, cache, longest + step + 1)
+        feeds = [
+            Feed(
+                slot,
+                len(prompt_of(cases[name])) + step,
+                int(cases[name]["decode_text_ids"][step]),
+                int(cases[name]["decode_audio_ids"][step]),
+            )
+            for slot, name in enumerate(names)
+        ]
+        logits = model.decode(feeds, cache)
         for row, name in enumerate(names):
             for stream in ("text", "audio"):
                 torch.testing.assert_close(
@@ -197,36 +197,41 @@ def test_sampler_distributions(read_json, read_tensors):
     tensors = read_tensors("generation/sampler.safetensors")
     assert settings
     for name, setting in settings.items():
-        sampler = Sampler(
-            StreamSampling(
-                setting["temperature"],
-                setting["top_k"],
-                setting["repetition_penalty"],
-                setting["repetition_window_size"],
-            )
+        sampling = StreamSampling(
+            setting["temperature"],
+            setting["top_k"],
+            setting["repetition_penalty"],
+            setting["repetition_window_size"],
         )
-        logits = tensors[f"{name}.logits"][0, -1]
+        logits = tensors[f"{name}.logits"][:, -1]
         recent = tensors[f"{name}.recent"].tolist() if f"{name}.recent" in tensors else []
         assert len(recent) == setting["num_recent"]
-        penalized = sampler.penalized(logits, recent)
+        drawn = [Draw(sampling, recent, seed=0, step=0)]
+        scores = penalized(logits, drawn)
         torch.testing.assert_close(
-            penalized, tensors[f"{name}.penalized_last_logits"], atol=1e-6, rtol=1e-6
+            scores[0], tensors[f"{name}.penalized_last_logits"], atol=1e-6, rtol=1e-6
         )
-        distribution = sampler.distribution(logits, recent)
+        distribution = distribution_of(scores, drawn)
         torch.testing.assert_close(
             distribution, tensors[f"{name}.distribution"], atol=1e-6, rtol=1e-5
         )
         assert int((distribution > 0).sum()) == setting["support"]
         if setting["greedy"]:
-            assert sampler(logits, recent) == setting["greedy_token"]
+            assert draw(logits, drawn) == [setting["greedy_token"]]
+
+
+def distribution_of(scores, draws):
+    """(V,) probabilities of the first row."""
+    kept, ids = candidates(scores, draws)
+    return torch.zeros(scores.shape[1]).scatter(0, ids[0], kept[0].softmax(-1))
 
 
 def test_drawn_ids_follow_the_distribution():
-    logits = torch.tensor([2.0, 1.0, 0.0, -8.0])
-    sampler = Sampler(StreamSampling(1.0, 3), torch.Generator().manual_seed(3))
-    draws = torch.tensor([sampler(logits, []) for _ in range(4000)])
-    shares = torch.bincount(draws, minlength=4) / len(draws)
-    torch.testing.assert_close(shares, sampler.distribution(logits, []), atol=0.03, rtol=0)
+    logits = torch.tensor([[2.0, 1.0, 0.0, -8.0]])
+    draws = [Draw(StreamSampling(1.0, 3), [], seed=3, step=step) for step in range(4000)]
+    drawn = torch.tensor(draw(logits.expand(4000, -1), draws))
+    shares = torch.bincount(drawn, minlength=4) / len(drawn)
+    torch.testing.assert_close(shares, distribution_of(logits, draws[:1]), atol=0.03, rtol=0)
 
 
 def test_budgets():

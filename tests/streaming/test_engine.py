@@ -82,12 +82,15 @@ def test_what_it_writes_for_itself_is_told_apart_and_counted(monkeypatch):
     encode = checkpoint.text_tokenizer.encode
     echo, answer = encode("what time is it?"), encode("it is five.")
 
-    def steps(model, prompt, turn, cache):
-        for token in [1, *echo, 2, *answer]:
-            yield Step(token, blank, token, blank, is_text=True, is_speech=False)
-        turn.finish_reason = "stop"
+    script = iter([1, *echo, 2, *answer])
 
-    monkeypatch.setattr("kimi_demo.engine.local.generate", steps)
+    def scripted(model, turns, logits):
+        token = next(script)
+        turns[0].accept(token, None)
+        turns[0].finish_reason = "stop" if token == answer[-1] else None
+        return [Step(token, blank, token, blank, is_text=True, is_speech=False)]
+
+    monkeypatch.setattr("kimi_demo.engine.scheduler.advance", scripted)
     echoing = LocalEngine(dataclasses.replace(checkpoint, vocabulary=ids))
     events = list(echoing.stream(echoing.capabilities.tasks.chat("hello")))
     told = collect(events)

@@ -8,7 +8,7 @@ import pytest
 from kimi_demo.audio import Audio
 from kimi_demo.choices import ChoiceTask
 from kimi_demo.errors import PromptError
-from kimi_demo.events import Finished, Started, Stepped, TextDelta, Weighed, collect
+from kimi_demo.events import Finished, Queued, Started, Stepped, TextDelta, Weighed, collect
 from kimi_demo.messages import Message, Option, SpokenPart
 
 COLOURS = ("red", "green", "dark blue")
@@ -53,7 +53,7 @@ def encodings(engine, monkeypatch):
 def test_options_are_weighed_and_nothing_is_generated(engine, table, task):
     request = table.choose(beep(440), task)
     events = list(engine.stream(request))
-    told = [type(event) for event in events if not isinstance(event, Stepped)]
+    told = [type(event) for event in events if not isinstance(event, Queued | Stepped)]
     assert told == [Started, Weighed, TextDelta, Finished]
     answer = collect(events)
     assert len(answer.probabilities) == len(COLOURS)

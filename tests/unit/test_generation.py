@@ -22,18 +22,13 @@ from kimi_demo.model.looping import (
     LOOP_TOKENS,
     LoopDetector,
 )
+from kimi_demo.model.sampling import draw
 from kimi_demo.model.text_tokenizer import TextTokenizer
 from kimi_demo.model.vocabulary import Vocabulary
 
 IDS = Vocabulary.published(300)
 OURS, REFERENCE = GenerationRules(), GenerationRules.reference()
 GREEDY = Sampling(StreamSampling(), StreamSampling())
-
-
-def likely(token):
-    logits = torch.zeros(IDS.token_offset + 10)
-    logits[token] = 9.0
-    return logits
 
 
 def written(text_ids, output="text", sampling=GREEDY, most=400, rules=OURS):
@@ -43,7 +38,7 @@ def written(text_ids, output="text", sampling=GREEDY, most=400, rules=OURS):
     for token in text_ids:
         if turn.finish_reason:
             break
-        steps.append(turn.accept(likely(token), likely(IDS.audio_id(1))))
+        steps.append(turn.accept(token, IDS.audio_id(1)))
     return turn, [step.fed_text for step in steps]
 
 
@@ -124,15 +119,16 @@ def test_the_end_mark_wins_over_a_loop_and_a_loop_over_the_budget():
 
 def test_the_penalty_of_the_second_try_leads_out_of_a_loop():
     """Two ids almost equally likely: greedy takes the first for ever, the penalty both."""
-    logits = torch.zeros(IDS.token_offset + 10)
-    logits[1], logits[2], logits[3] = 5.0, 4.9, 4.8
+    logits = torch.zeros(1, IDS.token_offset + 10)
+    logits[0, 1:4] = torch.tensor([5.0, 4.9, 4.8])
     penalised = Sampling(StreamSampling(repetition_penalty=1.1, repetition_window_tokens=16))
     ends = {}
     for name, sampling in (("greedy", GREEDY), ("penalised", penalised)):
         turn = Turn(IDS, "text", sampling, LOOP_TOKENS + 20, 6)
         ids = []
         while not turn.finish_reason:
-            ids.append(turn.accept(logits, logits).fed_text)
+            (drawn,) = draw(logits, [turn.draws()[0]])
+            ids.append(turn.accept(drawn, None).fed_text)
         ends[name] = (turn.finish_reason, set(ids))
     assert ends["greedy"] == ("loop", {1})
     assert ends["penalised"][1] > {1}

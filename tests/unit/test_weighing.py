@@ -7,23 +7,22 @@ from kimi_demo.errors import PromptError
 from kimi_demo.model.config import LanguageModelConfig
 from kimi_demo.model.language_model import LanguageModel
 from kimi_demo.model.prompt import PromptStreams
-from kimi_demo.model.weighing import weigh
+from kimi_demo.model.weighing import Weighing
 
 BLANK = 3
 PROMPT_IDS = [5, 9, 14, 2, 30, 7]
 ANSWERS = [[11], [12, 4, 17], [12, 4], [6, 21, 21, 8]]
 
 
-def weighed(*arguments):
-    """The probabilities, whatever steps it took."""
-
-    def run():
-        found.append((yield from weigh(*arguments)))
-
-    found = []
-    for _ in run():
-        pass
-    return found[0]
+def weighed(model, prompt, answers, blank, cache, slot=0):
+    """The probabilities, step by step."""
+    weighing = Weighing(answers, blank, len(prompt), cache.capacity)
+    logits = model.prefill(prompt, cache, slot)
+    weighing.accept(logits.text[0])
+    while not weighing.finished:
+        logits = model.decode([weighing.feed(slot)], cache)
+        weighing.accept(logits.text[0])
+    return weighing.probabilities
 
 
 @pytest.fixture(scope="module")
@@ -117,8 +116,3 @@ def test_a_slot_is_filled_to_its_last_position_and_no_further(model):
     weighed(model, prompt_with(), [[1, 2, 3]], BLANK, fitting)
     with pytest.raises(PromptError, match="9 of 8 positions"):
         weighed(model, prompt_with(), [[1], [1, 2, 3, 4]], BLANK, fitting)
-
-
-def test_it_stops_at_each_step_so_that_it_can_be_left(model):
-    steps = weigh(model, prompt_with(), ANSWERS, BLANK, model.new_cache(slots=1))
-    assert len(list(steps)) == sum(len(answer) - 1 for answer in ANSWERS)

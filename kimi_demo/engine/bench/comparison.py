@@ -11,7 +11,7 @@ from kimi_demo.audio import Audio
 from kimi_demo.checkpoint.loading import Checkpoint
 from kimi_demo.messages import Request
 from kimi_demo.model.generation import Step, Turn, generate
-from kimi_demo.model.language_model import LanguageModel, Logits
+from kimi_demo.model.language_model import Feed, LanguageModel, Logits
 from kimi_demo.model.prompt import Heard, PromptBuilder, PromptStreams
 
 
@@ -53,11 +53,7 @@ def follow(model: LanguageModel, path: Path) -> Scores:
     cache = model.new_cache(1, start + len(path.answer))
     found = [_scores(model.prefill(path.prompt, cache, 0), model)]
     for n, step in enumerate(path.answer[:-1]):
-        text, audio, position = (
-            torch.tensor([value], device=model.device)
-            for value in (step.fed_text, step.fed_audio, start + n)
-        )
-        logits = model.decode(text, audio, position, cache, start + n + 1)
+        logits = model.decode([Feed(0, start + n, step.fed_text, step.fed_audio)], cache)
         found.append(_scores(logits, model))
     return Scores(*(torch.cat(rows) for rows in zip(*found, strict=True)))
 
@@ -84,10 +80,14 @@ def _of_stream(quantized: Tensor, exact: Tensor, agrees: Tensor) -> dict[str, fl
 
 def _scores(logits: Logits, model: LanguageModel) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Of the text head only text ids are compared, of the audio head only codes: the rest of the
-    shared vocabulary is never meant. The greedy ids are those of whole heads."""
+    shared vocabulary is never meant."""
+    assert logits.text is not None
+    assert logits.audio is not None
     offset = model.config.audio_token_offset
     text, audio = logits.text.float().cpu(), logits.audio.float().cpu()
-    return text[:, :offset], audio[:, offset:], text.argmax(-1), audio.argmax(-1)
+    text = text[:, : offset - model.text_rows.start]
+    audio = audio[:, offset - model.audio_rows.start :]
+    return text, audio, text.argmax(-1), audio.argmax(-1)
 
 
 def _hear_nothing(audio: Audio) -> Heard:

@@ -11,7 +11,7 @@ import torch
 from kimi_demo.engine.base import Engine
 from kimi_demo.events import Timings, collect
 from kimi_demo.messages import Request
-from kimi_demo.model.language_model import LanguageModel
+from kimi_demo.model.language_model import Feed, LanguageModel
 from kimi_demo.model.prompt import PromptStreams
 
 # A question of half a minute with its history; less where steps to come need the positions.
@@ -24,17 +24,16 @@ def language_model_speed(
 ) -> dict[str, object]:
     """Prefill and decode alone: ids are given, none is drawn, no step waits for the one before."""
     length = min(PROMPT_POSITIONS, model.config.max_positions - steps)
-    prompt, ids = _random_prompt(model, length, seed), _random_ids(model, steps, seed)
+    prompt = _random_prompt(model, length, seed)
+    ids = _random_ids(model, steps, seed).T.tolist()
     cache = model.new_cache(1, length + steps)
 
     def prefill() -> None:
         model.prefill(prompt, cache, 0)
 
     def decode(count: int = steps) -> None:
-        positions = torch.arange(length, length + count, device=model.device)
-        for n in range(count):
-            step = slice(n, n + 1)
-            model.decode(ids[0, step], ids[1, step], positions[step], cache, length + n + 1)
+        for n, (text_id, audio_id) in enumerate(ids[:count]):
+            model.decode([Feed(0, length + n, text_id, audio_id)], cache)
 
     prefill()
     decode(min(_WARM_UP_STEPS, steps))

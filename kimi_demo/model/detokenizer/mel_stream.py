@@ -14,7 +14,7 @@ from kimi_demo.model.detokenizer.cache import FlowCache
 from kimi_demo.model.detokenizer.chunking import Chunk
 from kimi_demo.model.detokenizer.config import StreamingConfig
 from kimi_demo.model.detokenizer.flow import FlowTransformer
-from kimi_demo.model.detokenizer.solver import CLEAN_TIMESTEP, euler_schedule, integrate
+from kimi_demo.model.detokenizer.solver import CLEAN_TIMESTEP, euler_schedule
 
 NoiseSource = Callable[[int], Tensor]
 """Takes a number of frames T, returns standard normal noise (T, mel_bins), float32."""
@@ -45,14 +45,20 @@ class MelStream:
         self._schedule = euler_schedule(config.ode_grid_points)
 
     @torch.inference_mode()
-    def generate(self, chunk: Chunk) -> Tensor:
-        """Returns: log-mel (T, mel_bins) of the chunk's finished tokens, float32."""
+    def generate(self, chunk: Chunk, is_wanted: Callable[[], bool] = lambda: True) -> Tensor | None:
+        """Returns: log-mel (T, mel_bins) of the chunk's finished tokens, float32; None if it is no
+        longer wanted, which is asked before each evaluation.
+        """
         frames = len(chunk.tokens) * self.config.frames_per_token
         finished = chunk.finished_tokens * self.config.frames_per_token
         self._make_room(frames)
         tokens = torch.tensor([chunk.tokens], device=self.flow.device)
         noise = self._noise(frames).to(self.flow.device)[None]
-        mel = integrate(lambda x, t: self._velocity(x, tokens, t), noise, self._schedule)
+        mel = noise
+        for step in self._schedule:
+            if not is_wanted():
+                return None
+            mel = mel + step.size * self._velocity(mel, tokens, step.timestep)
         mel = mel[:, :finished]
         if chunk.is_final:
             self.reset()

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
 
 TIMESTEPS = 1000  # the model knows time as an integer in [0, 1000)
 CLEAN_TIMESTEP = 999  # the time at which finished frames are shown to later chunks
@@ -33,13 +31,3 @@ def euler_schedule(grid_points: int) -> tuple[EulerStep, ...]:
         steps.append(EulerStep(int(time * TIMESTEPS), float(size)))
         time = time + size
     return tuple(steps)
-
-
-def integrate(
-    velocity: Callable[[Tensor, int], Tensor], noise: Tensor, schedule: tuple[EulerStep, ...]
-) -> Tensor:
-    """Follows `velocity(x, timestep)` from `noise`; any shape, float32."""
-    x = noise
-    for step in schedule:
-        x = x + step.size * velocity(x, step.timestep)
-    return x

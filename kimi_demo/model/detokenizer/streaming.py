@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections import deque
+from collections.abc import Callable, Sequence
 from types import TracebackType
 
 import numpy as np
@@ -63,6 +64,7 @@ class DetokenizerStream:
     def __init__(self, parent: StreamingDetokenizer, noise: NoiseSource) -> None:
         self._vocabulary_size = parent.flow.config.vocabulary_size
         self._chunker = Chunker(parent.config)
+        self._chunks: deque[Chunk] = deque()
         self._mel: MelStream | None = MelStream(parent.flow, parent.config, noise)
         self._assembler = WaveformAssembler(parent.vocoder, parent.config)
 
@@ -71,21 +73,49 @@ class DetokenizerStream:
 
         Raises: ValueError for a token outside the vocabulary or a stream that has ended.
         """
+        self.add(tokens)
+        return [self.sound() for _ in range(len(self._chunks))]
+
+    def flush(self) -> list[np.ndarray]:
+        """Ends the stream; returns what is left, nothing if no token ever came."""
+        self.finish()
+        pieces = [self.sound() for _ in range(len(self._chunks))]
+        self.close()
+        return pieces
+
+    def add(self, tokens: Sequence[int]) -> None:
+        """Takes the next tokens without computing. Raises: ValueError, see `push`."""
         self._require_open()
         for token in tokens:
             if not 0 <= token < self._vocabulary_size:
                 raise ValueError(
                     f"semantic token {token} is outside 0..{self._vocabulary_size - 1}"
                 )
-        return self._sound(self._chunker.push(tokens))
+        self._chunks.extend(self._chunker.push(tokens))
 
-    def flush(self) -> list[np.ndarray]:
-        """Ends the stream; returns what is left, nothing if no token ever came."""
+    def finish(self) -> None:
+        """No token will come any more."""
         self._require_open()
         final = self._chunker.flush()
-        pieces = self._sound([final] if final else [])
-        self.close()
-        return pieces
+        self._chunks.extend([final] if final else [])
+
+    @property
+    def has_work(self) -> bool:
+        """Whether a chunk is complete and not computed."""
+        return bool(self._chunks)
+
+    @torch.inference_mode()
+    def sound(self, is_wanted: Callable[[], bool] = lambda: True) -> np.ndarray:
+        """Computes the next chunk: (S,) float32, empty if it is given up because `is_wanted`, which
+        is asked before each evaluation of the flow, says no.
+        """
+        self._require_open()
+        assert self._mel is not None
+        chunk = self._chunks.popleft()
+        mel = self._mel.generate(chunk, is_wanted)
+        if mel is None:
+            return np.zeros(0, np.float32)
+        return self._assembler.push(mel, chunk.is_final)
 
     def close(self) -> None:
         """Frees the stream's memory; unfinished sound is lost. May be called twice."""
@@ -106,8 +136,3 @@ class DetokenizerStream:
     def _require_open(self) -> None:
         if self._mel is None:
             raise ValueError("this detokenizer stream has ended")
-
-    @torch.inference_mode()
-    def _sound(self, chunks: Iterable[Chunk]) -> list[np.ndarray]:
-        assert self._mel is not None
-        return [self._assembler.push(self._mel.generate(chunk), chunk.is_final) for chunk in chunks]

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from kimi_demo.audio import Audio
-from kimi_demo.engine.hearing import RememberingListener
+from kimi_demo.engine.ears import RememberingListener
 from kimi_demo.model.prompt import Heard
 
 HEARD_BYTES = 4 * 4 + 3 * 8  # what `Ear` returns

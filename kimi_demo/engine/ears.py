@@ -5,6 +5,7 @@ about one sound need no second encoding.
 from __future__ import annotations
 
 import hashlib
+import threading
 from collections import OrderedDict
 
 from kimi_demo.audio import Audio
@@ -17,7 +18,7 @@ _BYTES_PER_CODE = 8
 
 class RememberingListener:
     """Asks `listener` only about sounds that are not among the last ones; forgets the one that was
-    not needed for longest. Not thread-safe: its engine serves one request at a time.
+    not needed for longest. Thread-safe: one sound is heard at a time.
 
     max_sounds, max_bytes: what is kept at most; a sound that alone is larger is not kept.
     """
@@ -30,10 +31,15 @@ class RememberingListener:
         self._max_bytes = max_bytes
         self._heard: OrderedDict[bytes, Heard] = OrderedDict()
         self._bytes = 0
+        self._lock = threading.Lock()
 
     def __call__(self, audio: Audio) -> Heard:
         """Both encodings of the sound; see `Listener`."""
         key = _digest(audio)
+        with self._lock:
+            return self._remembered(key, audio)
+
+    def _remembered(self, key: bytes, audio: Audio) -> Heard:
         if key in self._heard:
             self._heard.move_to_end(key)
             return self._heard[key]
