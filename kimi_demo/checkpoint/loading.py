@@ -32,6 +32,7 @@ from kimi_demo.model.config import LanguageModelConfig
 from kimi_demo.model.detokenizer.loading import load_detokenizer
 from kimi_demo.model.detokenizer.streaming import StreamingDetokenizer
 from kimi_demo.model.language_model import LanguageModel, Places
+from kimi_demo.model.linear import pack_linears
 from kimi_demo.model.speech_tokenizer import SpeechTokenizer
 from kimi_demo.model.tensors import (
     StoredTensor,
@@ -123,7 +124,7 @@ def load(layout: Layout, placement: Placement, tensors: TensorSource = stored_in
     )
     if not placement.quantization and language_model.model.places is None:
         language_model.fuse(*_drawn_ids(config, vocabulary))
-    return Checkpoint(
+    checkpoint = Checkpoint(
         about=About.read(layout.root),
         tasks=TaskTable.load(layout.root / "tasks.json"),
         text_tokenizer=text_tokenizer,
@@ -139,6 +140,10 @@ def load(layout: Layout, placement: Placement, tensors: TensorSource = stored_in
             layout.flow, layout.vocoder, placement.detokenizer, placement.dtype, tensors
         ),
     )
+    pack_linears(checkpoint.detokenizer.flow.blocks)
+    pack_linears(checkpoint.speech_tokenizer.encoder.layers)
+    pack_linears(checkpoint.acoustic_encoder.encoder.layers)
+    return checkpoint
 
 
 def load_language_model(

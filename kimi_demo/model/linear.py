@@ -42,6 +42,27 @@ class FusedLinear:
         return torch.ops.mkldnn._linear_pointwise(x, self._packed, self._bias, "none", [], "")
 
 
+class PackedLinear(nn.Module):
+    """A frozen linear layer in the processor's own layout, in the place of the plain one."""
+
+    def __init__(self, layer: nn.Linear) -> None:
+        super().__init__()
+        self._fused = FusedLinear([layer])
+        self.weight, self.bias = layer.weight, layer.bias  # names, shapes and their number
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(..., inputs) -> (..., outputs)."""
+        return self._fused(x)
+
+
+def pack_linears(module: nn.Module) -> None:
+    """Replaces every frozen linear layer below `module` where a packed one is faster."""
+    for parent in list(module.modules()):
+        for name, child in list(parent.named_children()):
+            if type(child) is nn.Linear and _packs(child.weight):
+                setattr(parent, name, PackedLinear(child))
+
+
 def _packs(weight: Tensor) -> bool:
     return (
         weight.device.type == "cpu"

@@ -12,7 +12,7 @@ from kimi_demo.model.cache import Causal, MaskedDecode
 from kimi_demo.model.config import LanguageModelConfig
 from kimi_demo.model.language_model import Feed, LanguageModel
 from kimi_demo.model.layers import DecoderLayer, RotaryTable
-from kimi_demo.model.linear import FusedLinear
+from kimi_demo.model.linear import FusedLinear, pack_linears
 from kimi_demo.model.prompt import PromptStreams
 
 CONFIG = LanguageModelConfig(
@@ -150,3 +150,13 @@ def test_joined_products_do_not_depend_on_the_number_of_rows(rows):
     joined = FusedLinear(layers)
     torch.testing.assert_close(joined(x), expected, atol=1e-5, rtol=1e-5)
     torch.testing.assert_close(joined(x[:rows]), joined(x)[:rows], atol=1e-6, rtol=1e-6)
+
+
+def test_packed_layers_take_the_place_of_the_plain_ones():
+    torch.manual_seed(2)
+    plain = nn.Sequential(nn.Linear(16, 24), nn.GELU(), nn.Linear(24, 8, bias=False))
+    packed = copy.deepcopy(plain)
+    pack_linears(packed)
+    assert [p.shape for p in packed.parameters()] == [p.shape for p in plain.parameters()]
+    x = torch.randn(5, 16)
+    torch.testing.assert_close(packed(x), plain(x), atol=1e-6, rtol=1e-5)
