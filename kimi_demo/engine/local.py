@@ -42,8 +42,9 @@ class _Running:
     def __init__(self, checkpoint: Checkpoint, slots: int) -> None:
         self.process = os.getpid()
         self.scheduler = Scheduler(checkpoint.language_model, slots)
-        workers = max(1, os.cpu_count() or 1) if checkpoint.device.type == "cpu" else 1
-        self.voices = Voices(checkpoint.detokenizer, min(slots, workers))
+        on_cpu = checkpoint.device.type == "cpu"
+        workers = min(slots, os.cpu_count() or 1) if on_cpu else 1
+        self.voices = Voices(checkpoint.detokenizer, workers, together=1 if on_cpu else slots)
 
     def close(self) -> None:
         self.scheduler.close()

@@ -1,8 +1,9 @@
 """Turns the codes of several answers into sound: whoever would fall silent first comes first.
 
 A code costs the language model far less time than the sound that it stands for costs the
-detokenizer, so this decides when everybody is heard. Each chunk is one piece of work; workers take
-the most urgent one that is complete.
+detokenizer, so this decides when everybody is heard. Each chunk is one piece of work; a worker
+takes the most urgent one that is complete, and others of its shape ride along where that is
+cheaper.
 """
 
 from __future__ import annotations
@@ -14,7 +15,11 @@ from collections.abc import Callable
 import numpy as np
 
 from kimi_demo.model.detokenizer.mel_stream import NoiseSource
-from kimi_demo.model.detokenizer.streaming import StreamingDetokenizer
+from kimi_demo.model.detokenizer.streaming import (
+    ChunkShape,
+    StreamingDetokenizer,
+    sound_together,
+)
 
 # Takes each piece (S,) float32 as it is made; at last None, or what went wrong.
 Delivery = Callable[[np.ndarray | BaseException | None], None]
@@ -23,8 +28,14 @@ Delivery = Callable[[np.ndarray | BaseException | None], None]
 class Voices:
     """The workers, and the voices that are open. Thread-safe."""
 
-    def __init__(self, detokenizer: StreamingDetokenizer, workers: int = 1) -> None:
+    def __init__(
+        self, detokenizer: StreamingDetokenizer, workers: int = 1, together: int = 1
+    ) -> None:
+        """together: chunks that are computed in one call. A GPU has room for many; a CPU computes
+        one after the other as fast, and two workers side by side.
+        """
         self._detokenizer = detokenizer
+        self._together = together
         self._changed = threading.Condition()
         self._open: list[Voice] = []
         self._closed = False
@@ -59,32 +70,37 @@ class Voices:
             self._changed.notify_all()
 
     def _work(self) -> None:
-        while voice := self._next():
-            failure = voice.speak()
+        while voices := self._next():
+            failure = _speak([voice for voice in voices if voice.has_work])
             with self._changed:
-                voice.in_work = False
-                is_over = failure is not None or voice.is_over
-                if is_over:
+                over = [voice for voice in voices if failure or voice.is_over]
+                for voice in voices:
+                    voice.in_work = False
+                for voice in over:
                     self._open.remove(voice)
                 self._changed.notify_all()
-            if is_over:
+            for voice in over:
                 voice.end(failure)
 
-    def _next(self) -> Voice | None:
-        """The most urgent voice with something to do, once there is any; None at the end."""
+    def _next(self) -> list[Voice]:
+        """The most urgent voice with something to do, once there is any, and who goes with it;
+        nobody at the end.
+        """
         with self._changed:
             while not self._closed:
                 ready = [voice for voice in self._open if voice.is_ready]
                 if ready:
-                    chosen = min(ready, key=lambda voice: voice.silent_from)
-                    chosen.in_work = True
+                    ready.sort(key=lambda voice: voice.silent_from)
+                    chosen = [v for v in ready if v.shape == ready[0].shape][: self._together]
+                    for voice in chosen:
+                        voice.in_work = True
                     return chosen
                 self._changed.wait()
-            return None
+            return []
 
 
 class Voice:
-    """One answer's sound. All but `speak` returns at once."""
+    """One answer's sound. All of it returns at once."""
 
     def __init__(
         self,
@@ -94,7 +110,7 @@ class Voice:
         deliver: Delivery,
     ) -> None:
         self._voices = voices
-        self._stream = detokenizer.open(noise)
+        self.stream = detokenizer.open(noise)
         self._sample_rate = detokenizer.sample_rate_hz
         self._deliver = deliver
         self._opened = time.monotonic()
@@ -105,7 +121,7 @@ class Voice:
 
     def push(self, code: int) -> None:
         """One semantic code more."""
-        self._voices.notify(lambda: self._stream.add([code]))
+        self._voices.notify(lambda: self.stream.add([code]))
 
     def finish(self) -> None:
         """No code will come any more."""
@@ -118,12 +134,22 @@ class Voice:
     @property
     def is_ready(self) -> bool:
         """Whether a worker has something to do here."""
-        return not self.in_work and (self._stream.has_work or self.is_over)
+        return not self.in_work and (self.has_work or self.is_over)
+
+    @property
+    def has_work(self) -> bool:
+        """Whether there is a chunk to compute."""
+        return self.stream.has_work and not self.cancelled
+
+    @property
+    def shape(self) -> ChunkShape | None:
+        """Of the next chunk; None if the voice has only to be ended."""
+        return self.stream.shape if self.has_work else None
 
     @property
     def is_over(self) -> bool:
         """Whether nothing is left to do; to be asked where codes cannot come meanwhile."""
-        return self.cancelled or (self._finished and not self._stream.has_work)
+        return self.cancelled or (self._finished and not self.stream.has_work)
 
     @property
     def silent_from(self) -> float:
@@ -134,24 +160,14 @@ class Voice:
             return self._opened - 1e9
         return self._heard_from + self._seconds
 
-    def speak(self) -> BaseException | None:
-        """Computes and delivers one chunk, if there is any; returns what went wrong. For one worker
-        at a time.
-        """
-        try:
-            if self._stream.has_work and not self.cancelled:
-                self._deliver_sound(self._stream.sound(lambda: not self.cancelled))
-        except BaseException as exc:
-            return exc
-        return None
-
     def end(self, failure: BaseException | None) -> None:
         """Frees everything, and says that nothing more comes."""
-        self._stream.close()
+        self.stream.close()
         if not self.cancelled:
             self._deliver(failure)
 
-    def _deliver_sound(self, piece: np.ndarray) -> None:
+    def deliver(self, piece: np.ndarray) -> None:
+        """Hands a piece of sound on, if anybody still listens."""
         if self.cancelled or not len(piece):
             return
         if self._heard_from is None:
@@ -160,8 +176,24 @@ class Voice:
         self._deliver(piece)
 
     def _finish(self) -> None:
-        self._stream.finish()
+        self.stream.finish()
         self._finished = True
 
     def _cancel(self) -> None:
         self.cancelled = True
+
+
+def _speak(voices: list[Voice]) -> BaseException | None:
+    """Computes and delivers one chunk of each; returns what went wrong."""
+    if not voices:
+        return None
+    try:
+        pieces = sound_together(
+            [voice.stream for voice in voices],
+            lambda: not all(voice.cancelled for voice in voices),
+        )
+    except BaseException as exc:
+        return exc
+    for voice, piece in zip(voices, pieces, strict=True):
+        voice.deliver(piece)
+    return None

@@ -12,6 +12,7 @@ Source: DiT (arXiv 2212.09748), Kimi-Audio report (arXiv 2504.18425) §2.4.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
@@ -44,8 +45,12 @@ class TimestepEmbedder(nn.Module):
         return self.mlp(features.to(self.mlp[0].weight.dtype))
 
 
+# Finished frames to attend to: of one row each, or one cache with a slot for each row.
+Caches = Sequence[FlowCache] | FlowCache | None
+
+
 class Attention(nn.Module):
-    """Self-attention over the given frames and, with a cache, over finished ones."""
+    """Self-attention over the given frames and, with caches, over finished ones."""
 
     def __init__(self, config: FlowConfig, layer: int) -> None:
         super().__init__()
@@ -57,16 +62,30 @@ class Attention(nn.Module):
         self,
         x: Tensor,
         rotary: tuple[Tensor, Tensor],
-        cache: FlowCache | None,
+        caches: Caches,
         mask: Tensor | None,
     ) -> Tensor:
         qkv = self.qkv(x).unflatten(-1, (3, self.num_heads, -1))  # (B, T, 3, H, head)
         queries, keys, values = qkv.permute(2, 0, 3, 1, 4)
         queries, keys = rotate(queries, *rotary), rotate(keys, *rotary)
+        if caches is None or isinstance(caches, FlowCache):
+            mixed = self._attend(queries, keys, values, caches, mask)
+        else:  # each row has a past of its own length
+            rows = zip(queries.split(1), keys.split(1), values.split(1), caches, strict=True)
+            mixed = torch.cat([self._attend(*row, mask) for row in rows])
+        return self.proj(mixed.transpose(1, 2).flatten(2))
+
+    def _attend(
+        self,
+        queries: Tensor,
+        keys: Tensor,
+        values: Tensor,
+        cache: FlowCache | None,
+        mask: Tensor | None,
+    ) -> Tensor:
         if cache is not None:
             keys, values = cache.extend(self.layer, keys, values)
-        mixed = F.scaled_dot_product_attention(queries, keys, values, attn_mask=mask)
-        return self.proj(mixed.transpose(1, 2).flatten(2))
+        return F.scaled_dot_product_attention(queries, keys, values, attn_mask=mask)
 
 
 class Mlp(nn.Module):
@@ -91,12 +110,12 @@ class Block(nn.Module):
         x: Tensor,
         condition: Tensor,
         rotary: tuple[Tensor, Tensor],
-        cache: FlowCache | None,
+        caches: Caches,
         mask: Tensor | None,
     ) -> Tensor:
         parts = self.adaLN_modulation(condition).chunk(6, dim=-1)
         shift, scale, gate, mlp_shift, mlp_scale, mlp_gate = parts
-        x = x + _per_token(self.attn(_modulate(x, shift, scale), rotary, cache, mask), gate)
+        x = x + _per_token(self.attn(_modulate(x, shift, scale), rotary, caches, mask), gate)
         return x + _per_token(self.mlp(_modulate(x, mlp_shift, mlp_scale)), mlp_gate)
 
 
@@ -137,15 +156,16 @@ class FlowTransformer(nn.Module):
         tokens: Tensor,
         timesteps: Tensor,
         positions: Tensor,
-        cache: FlowCache | None = None,
+        cache: Caches = None,
         mask: Tensor | None = None,
     ) -> Tensor:
         """One evaluation; rows of the batch do not see each other.
 
         frames: (B, T, mel_bins) normalised, noisy or clean. tokens: (B, N), each for T / N frames
         in a row. timesteps: (B, 1) or (B, N) integers in [0, 1000). positions: (B, T) integers.
-        cache: finished frames to attend to; must have B slots. mask: True where a key may be
-        attended to, broadcast to (B, H, T, keys); keys are this chunk's, then the cache's.
+        cache: finished frames to attend to: one with B slots, or B with one slot each. mask: True
+            where a key may be attended to, broadcast to (B, H, T, keys); keys are this chunk's,
+            then the cache's.
         Returns: (B, T, mel_bins) in the dtype of the weights.
         """
         condition = self.t_embedder(timesteps) + self.semantic_token_embedding(tokens)

@@ -5,7 +5,7 @@ T time in mel frames.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
@@ -42,46 +42,37 @@ class MelStream:
             dtype=flow.dtype,
         )
         self._noise = noise
-        self._schedule = euler_schedule(config.ode_grid_points)
+        self.schedule = euler_schedule(config.ode_grid_points)
 
-    @torch.inference_mode()
     def generate(self, chunk: Chunk, is_wanted: Callable[[], bool] = lambda: True) -> Tensor | None:
-        """Returns: log-mel (T, mel_bins) of the chunk's finished tokens, float32; None if it is no
-        longer wanted, which is asked before each evaluation.
+        """Log-mel (T, mel_bins) of the chunk's finished tokens, float32; None if it is no longer
+        wanted, which is asked before each evaluation.
         """
-        frames = len(chunk.tokens) * self.config.frames_per_token
-        finished = chunk.finished_tokens * self.config.frames_per_token
-        self._make_room(frames)
-        tokens = torch.tensor([chunk.tokens], device=self.flow.device)
-        noise = self._noise(frames).to(self.flow.device)[None]
-        mel = noise
-        for step in self._schedule:
-            if not is_wanted():
-                return None
-            mel = mel + step.size * self._velocity(mel, tokens, step.timestep)
-        mel = mel[:, :finished]
-        if chunk.is_final:
-            self.reset()
-        else:
-            self._remember(mel, tokens[:, : chunk.finished_tokens])
-        return self._denormalize(mel[0])
+        mels = generate_together([self], [chunk], is_wanted)
+        return mels[0] if mels else None
 
     def reset(self) -> None:
         """Back to an empty past."""
         self.cache.reset(0)
         self.position = 0
 
-    def _velocity(self, x: Tensor, tokens: Tensor, timestep: int) -> Tensor:
-        end = self.position + x.shape[1]
-        positions = torch.arange(self.position, end, device=x.device)[None]
-        timesteps = torch.full((1, 1), timestep, device=x.device)
-        return self.flow(x, tokens, timesteps, positions, self.cache).float()
+    def begin(self, chunk: Chunk) -> Tensor:
+        """The noise (T, mel_bins) that the chunk's mel is made from; positions are made free."""
+        frames = len(chunk.tokens) * self.config.frames_per_token
+        self._make_room(frames)
+        return self._noise(frames).to(self.flow.device)
 
-    def _remember(self, mel: Tensor, tokens: Tensor) -> None:
-        """Shows the finished frames to the model once more, as clean ones, and keeps their keys."""
-        frames = mel.shape[1]
-        self._velocity(mel, tokens, CLEAN_TIMESTEP)
-        self.cache.commit([frames], frames)
+    def finish(self, chunk: Chunk, mel: Tensor) -> Tensor:
+        """mel: (T, mel_bins) of the whole chunk, normalised -> log-mel of its finished tokens."""
+        frames = chunk.finished_tokens * self.config.frames_per_token
+        if chunk.is_final:
+            self.reset()
+        else:
+            self.cache.commit([frames], frames)
+            self._advance(frames)
+        return self._denormalize(mel[:frames])
+
+    def _advance(self, frames: int) -> None:
         self.position += frames
         limit = self.flow.config.max_positions
         if self.config.position_limit == "restart" and self.position + 2 * frames > limit:
@@ -98,3 +89,37 @@ class MelStream:
     def _denormalize(self, mel: Tensor) -> Tensor:
         config = self.flow.config
         return mel * config.mel_std + config.mel_mean if config.normalize_mel else mel
+
+
+@torch.inference_mode()
+def generate_together(
+    streams: Sequence[MelStream],
+    chunks: Sequence[Chunk],
+    is_wanted: Callable[[], bool] = lambda: True,
+) -> list[Tensor]:
+    """One chunk of each of several streams of one model, each evaluation of the flow in one call.
+
+    The chunks must be equally long and equally finished. Returns: log-mel (T, mel_bins) of each,
+    float32; nothing if they are no longer wanted, which is asked before each evaluation.
+    """
+    first, chunk = streams[0], chunks[0]
+    mel = torch.stack([s.begin(c) for s, c in zip(streams, chunks, strict=True)])
+    tokens = torch.tensor([chunk.tokens for chunk in chunks], device=mel.device)
+    for step in first.schedule:
+        if not is_wanted():
+            return []
+        mel = mel + step.size * _velocity(streams, mel, tokens, step.timestep)
+    if not chunk.is_final:  # the finished frames are shown once more, as clean ones
+        frames = chunk.finished_tokens * first.config.frames_per_token
+        shown = tokens[:, : chunk.finished_tokens]
+        _velocity(streams, mel[:, :frames], shown, CLEAN_TIMESTEP)
+    return [s.finish(c, row) for s, c, row in zip(streams, chunks, mel, strict=True)]
+
+
+def _velocity(streams: Sequence[MelStream], x: Tensor, tokens: Tensor, timestep: int) -> Tensor:
+    """One evaluation for a batch (B, T, mel_bins), each row behind its own past."""
+    steps = torch.arange(x.shape[1], device=x.device)
+    positions = torch.tensor([s.position for s in streams], device=x.device)[:, None] + steps
+    timesteps = torch.full((len(streams), 1), timestep, device=x.device)
+    caches = [stream.cache for stream in streams]
+    return streams[0].flow(x, tokens, timesteps, positions, caches).float()

@@ -8,14 +8,23 @@ from types import TracebackType
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from kimi_demo.errors import CheckpointError
 from kimi_demo.model.detokenizer.chunking import Chunk, Chunker
 from kimi_demo.model.detokenizer.config import StreamingConfig
 from kimi_demo.model.detokenizer.flow import FlowTransformer
-from kimi_demo.model.detokenizer.mel_stream import MelStream, NoiseSource, seeded_noise
+from kimi_demo.model.detokenizer.mel_stream import (
+    MelStream,
+    NoiseSource,
+    generate_together,
+    seeded_noise,
+)
 from kimi_demo.model.detokenizer.vocoder import Vocoder
-from kimi_demo.model.detokenizer.waveform import WaveformAssembler
+from kimi_demo.model.detokenizer.waveform import WaveformAssembler, vocode
+
+# Tokens, those of them that come again in the next chunk, whether there is none.
+ChunkShape = tuple[int, int, bool]
 
 
 class StreamingDetokenizer:
@@ -65,6 +74,7 @@ class DetokenizerStream:
         self._vocabulary_size = parent.flow.config.vocabulary_size
         self._chunker = Chunker(parent.config)
         self._chunks: deque[Chunk] = deque()
+        self._vocoder = parent.vocoder
         self._mel: MelStream | None = MelStream(parent.flow, parent.config, noise)
         self._assembler = WaveformAssembler(parent.vocoder, parent.config)
 
@@ -104,18 +114,15 @@ class DetokenizerStream:
         """Whether a chunk is complete and not computed."""
         return bool(self._chunks)
 
-    @torch.inference_mode()
+    @property
+    def shape(self) -> ChunkShape:
+        """Of the next chunk; streams that agree in it can be computed together."""
+        chunk = self._chunks[0]
+        return len(chunk.tokens), chunk.look_ahead, chunk.is_final
+
     def sound(self, is_wanted: Callable[[], bool] = lambda: True) -> np.ndarray:
-        """Computes the next chunk: (S,) float32, empty if it is given up because `is_wanted`, which
-        is asked before each evaluation of the flow, says no.
-        """
-        self._require_open()
-        assert self._mel is not None
-        chunk = self._chunks.popleft()
-        mel = self._mel.generate(chunk, is_wanted)
-        if mel is None:
-            return np.zeros(0, np.float32)
-        return self._assembler.push(mel, chunk.is_final)
+        """Computes the next chunk; see `sound_together`."""
+        return sound_together([self], is_wanted)[0]
 
     def close(self) -> None:
         """Frees the stream's memory; unfinished sound is lost. May be called twice."""
@@ -133,6 +140,35 @@ class DetokenizerStream:
     ) -> None:
         self.close()
 
-    def _require_open(self) -> None:
+    def _require_open(self) -> MelStream:
         if self._mel is None:
             raise ValueError("this detokenizer stream has ended")
+        return self._mel
+
+
+@torch.inference_mode()
+def sound_together(
+    streams: Sequence[DetokenizerStream], is_wanted: Callable[[], bool] = lambda: True
+) -> list[np.ndarray]:
+    """Computes the next chunk of each stream, all of one `shape`: (S,) float32 each, empty if they
+    are given up because `is_wanted`, which is asked before each evaluation of the flow, says no.
+    """
+    mel_streams = [stream._require_open() for stream in streams]
+    chunks = [stream._chunks.popleft() for stream in streams]
+    mels = generate_together(mel_streams, chunks, is_wanted)
+    if not mels:
+        return [np.zeros(0, np.float32) for _ in streams]
+    joined = [stream._assembler.join(mel) for stream, mel in zip(streams, mels, strict=True)]
+    waveforms = _vocoded(streams[0]._vocoder, joined)
+    rows = zip(streams, chunks, mels, joined, waveforms, strict=True)
+    return [s._assembler.take(mel, j, w, chunk.is_final) for s, chunk, mel, j, w in rows]
+
+
+def _vocoded(vocoder: Vocoder, mels: Sequence[Tensor]) -> list[np.ndarray]:
+    """Those of one length in one call."""
+    found: dict[int, np.ndarray] = {}
+    for length in {len(mel) for mel in mels}:
+        rows = [row for row, mel in enumerate(mels) if len(mel) == length]
+        waveforms = vocode(vocoder, torch.stack([mels[row] for row in rows]))
+        found |= dict(zip(rows, waveforms, strict=True))
+    return [found[row] for row in range(len(mels))]

@@ -51,11 +51,19 @@ class WaveformAssembler:
 
     def push(self, mel: Tensor, is_final: bool) -> np.ndarray:
         """mel: (T, mel_bins) log-mel. Returns: (S,) float32, all that is left if `is_final`."""
-        joined = mel if self._mel is None else torch.cat([self._mel, mel])
+        joined = self.join(mel)
+        return self.take(mel, joined, vocode(self._vocoder, joined[None])[0], is_final)
+
+    def join(self, mel: Tensor) -> Tensor:
+        """What has to be vocoded for these frames: (context + held + T, mel_bins)."""
+        return mel if self._mel is None else torch.cat([self._mel, mel])
+
+    def take(self, mel: Tensor, joined: Tensor, waveform: np.ndarray, is_final: bool) -> np.ndarray:
+        """waveform: of `joined`. Returns: see `push`."""
         pending = self.held_frames + len(mel)
         held = 0 if is_final else self._frames_to_hold(pending)
         cut = (pending - held) * self._hop
-        waveform = self._vocode(joined)[-pending * self._hop :]
+        waveform = waveform[-pending * self._hop :]
         if not is_final or self._config.fade_final_seam:
             self._fade(waveform[:cut])
         self._mel = joined[max(0, len(joined) - held - self._context_frames) :]
@@ -75,14 +83,17 @@ class WaveformAssembler:
             return pending - 2 * self.held_frames
         return pending // 2
 
-    def _vocode(self, mel: Tensor) -> np.ndarray:
-        weight = self._vocoder.conv_pre.weight
-        batch = mel.T[None].to(weight.device, weight.dtype)
-        return self._vocoder(batch)[0].float().cpu().numpy().copy()
-
     def _fade(self, waveform: np.ndarray) -> None:
         """Blends the held tail into the start of `waveform`, in place."""
         samples = min(len(self._tail), len(waveform))
         old, new = fade_weights(samples, self._config.crossfade)
         waveform[:samples] *= new
         waveform[:samples] += old * self._tail[:samples]
+
+
+@torch.inference_mode()
+def vocode(vocoder: Vocoder, mel: Tensor) -> np.ndarray:
+    """(B, T, mel_bins) log-mel -> (B, S) float32."""
+    weight = vocoder.conv_pre.weight
+    batch = mel.transpose(1, 2).to(weight.device, weight.dtype)
+    return vocoder(batch).float().cpu().numpy().copy()
