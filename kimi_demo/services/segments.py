@@ -5,18 +5,24 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import cache
+from importlib.util import find_spec
+from pathlib import Path
 
 import numpy as np
-import webrtcvad
+import onnxruntime
 
-from kimi_demo.audio import INPUT_SAMPLE_RATE, SILENCE_PEAK, Audio, to_int16
+from kimi_demo.audio import INPUT_SAMPLE_RATE, SILENCE_PEAK, Audio
 
-FRAME_S = 0.03  # the longest that the detector takes
+# Silero's detector at 16 kHz: frames, each behind the last samples of the one before.
+FRAME_SAMPLES, CONTEXT_SAMPLES = 512, 64
+FRAME_S = FRAME_SAMPLES / INPUT_SAMPLE_RATE
+BLOCK_FRAMES = 1024  # in one call; bounds the memory that a long recording takes
+# Probabilities at which speech begins and goes on, as in Silero's own `get_speech_timestamps`.
+BEGINS, GOES_ON = 0.5, 0.35
 PADDING_S = 0.15
 JOINED_GAP_S = 0.3
 LEAST_SPEECH_S = 0.15
-# 0 lets everything pass, 3 only clear speech; 2 still finds the pauses at 15 dB of noise.
-STRICTNESS = 2
 # The detector is deaf to quiet voices; more gain than this would lift noise to the level of speech.
 WORKING_PEAK, MOST_GAIN = 0.5, 8.0
 
@@ -44,7 +50,8 @@ def speech_spans(audio: Audio, max_span_s: float) -> list[Span]:
     heard = audio.resampled(INPUT_SAMPLE_RATE)
     frames = _frames(heard.waveform)
     most = _count(max_span_s - 2 * PADDING_S)
-    runs = [piece for run in _joined(_runs(_voiced(frames))) for piece in _cut(run, frames, most)]
+    speech = _joined(_runs(_probabilities(frames)))
+    runs = [piece for run in speech for piece in _cut(run, frames, most)]
     return [span for span in _padded(runs, heard.duration_s) if _audible(span.of(heard))]
 
 
@@ -58,22 +65,40 @@ def without_silence(audio: Audio) -> Audio:
 
 
 def _frames(waveform: np.ndarray) -> np.ndarray:
-    """(T,) to (N, 480), the last one filled up with silence."""
-    size = round(FRAME_S * INPUT_SAMPLE_RATE)
-    return np.pad(waveform, (0, -len(waveform) % size)).reshape(-1, size)
+    """(T,) to (N, 512), the last one filled up with silence."""
+    return np.pad(waveform, (0, -len(waveform) % FRAME_SAMPLES)).reshape(-1, FRAME_SAMPLES)
 
 
-def _voiced(frames: np.ndarray) -> np.ndarray:
-    """(N,) bool: what the detector takes for speech."""
-    detector = webrtcvad.Vad(STRICTNESS)
+def _probabilities(frames: np.ndarray) -> np.ndarray:
+    """(N,) float32: how likely each frame is speech."""
     gain = min(MOST_GAIN, WORKING_PEAK / max(float(np.abs(frames).max(initial=0.0)), 1e-9))
-    pcm = to_int16(frames * gain)
-    return np.array([detector.is_speech(f.tobytes(), INPUT_SAMPLE_RATE) for f in pcm], bool)
+    before = np.zeros((1, CONTEXT_SAMPLES), np.float32)
+    context = np.concatenate([before, frames[:, -CONTEXT_SAMPLES:]])[:-1]
+    windows = gain * np.concatenate([context, frames], axis=1)
+    hidden = cell = np.zeros((1, 1, 128), np.float32)
+    found = [np.zeros(0, np.float32)]
+    for start in range(0, len(windows), BLOCK_FRAMES):
+        heard = {"input": windows[start : start + BLOCK_FRAMES], "h": hidden, "c": cell}
+        speech, hidden, cell = _detector().run(None, heard)
+        found.append(speech)
+    return np.concatenate(found)
 
 
-def _runs(voiced: np.ndarray) -> list[Run]:
-    edges = np.flatnonzero(np.diff(np.concatenate([[False], voiced, [False]]).astype(np.int8)))
-    return [(int(start), int(end)) for start, end in edges.reshape(-1, 2)]
+@cache
+def _detector() -> onnxruntime.InferenceSession:
+    """The model in the package's files; the package itself would import torch."""
+    package = find_spec("silero_vad")
+    assert package is not None
+    path = Path(package.origin or "").parent / "data" / "silero_vad_16k_sequence.onnx"
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = 1  # frames follow each other
+    return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+
+
+def _runs(probabilities: np.ndarray) -> list[Run]:
+    likely = np.concatenate([[False], probabilities >= GOES_ON, [False]])
+    edges = np.flatnonzero(np.diff(likely.astype(np.int8))).reshape(-1, 2)
+    return [(s, e) for s, e in edges.tolist() if probabilities[s:e].max() >= BEGINS]
 
 
 def _joined(runs: Iterable[Run]) -> list[Run]:

@@ -1,16 +1,18 @@
 """Recordings of any length become segments, and their texts one transcript."""
 
 from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from kimi_demo.audio import MAX_FILE_S, Audio
+from kimi_demo.audio import MAX_FILE_S, Audio, read
 from kimi_demo.engine.base import Capabilities
 from kimi_demo.engine.scripted import ScriptedEngine
 from kimi_demo.errors import AudioError, InputError
 from kimi_demo.events import Finished, Started, StartedOver, TextDelta, Timings
 from kimi_demo.messages import Sampling, StreamSampling
+from kimi_demo.services import segments
 from kimi_demo.services.languages import spoken_language
 from kimi_demo.services.segments import PADDING_S, speech_spans, without_silence
 from kimi_demo.services.transcribing import (
@@ -27,6 +29,7 @@ from kimi_demo.tasks import TaskTable
 from tests.voice import silence, voice
 
 RATE = 16_000
+CLIPS = Path(__file__).parents[2] / "examples" / "audio"
 END = Finished("stop", 5, 2, 0, Timings(0.1, None, 0.5, 0.0))
 
 
@@ -78,6 +81,35 @@ def test_short_pauses_stay_inside():
 @pytest.mark.parametrize("waveform", [silence(2), HISS, silence(0.0)])
 def test_where_nobody_speaks_nothing_is_found(waveform):
     assert speech_spans(Audio(waveform, RATE), 10.0) == []
+
+
+@pytest.mark.parametrize("loudness", [0.03, 0.1, 0.3])
+def test_loud_noise_is_no_speech(loudness):
+    noise = loudness / 0.004 * HISS
+    assert speech_spans(Audio(noise.clip(-1, 1), RATE), 10.0) == []
+
+
+@pytest.mark.parametrize("clip", ["sound-rain", "sound-phone-ring", "scene-kitchen"])
+def test_sounds_without_a_voice_are_no_speech(clip):
+    assert speech_spans(read(CLIPS / f"{clip}.wav", sample_rate=RATE), 10.0) == []
+
+
+def test_a_voice_is_found_in_noise():
+    talk = sound(*TWO_PIECES)
+    power = float(np.mean(voice(2.0) ** 2))
+    noise = np.random.default_rng(2).normal(0, np.sqrt(power / 10), len(talk.waveform))
+    noisy = Audio((talk.waveform + noise).astype(np.float32), RATE)
+    spans = speech_spans(noisy, 10.0)
+    clear = speech_spans(talk, 10.0)
+    assert [s.start_s for s in spans] == pytest.approx([s.start_s for s in clear], abs=0.1)
+    assert [s.end_s for s in spans] == pytest.approx([s.end_s for s in clear], abs=0.2)
+
+
+def test_a_long_recording_is_heard_in_blocks_as_in_one(monkeypatch):
+    whole = sound(*TWO_PIECES, *TWO_PIECES)
+    expected = speech_spans(whole, 10.0)
+    monkeypatch.setattr(segments, "BLOCK_FRAMES", 7)
+    assert speech_spans(whole, 10.0) == expected
 
 
 def test_long_speech_is_cut_where_it_is_quietest():
