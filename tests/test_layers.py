@@ -131,7 +131,7 @@ def test_every_requirement_is_used():
     imported = {name.split(".")[0] for path in sources() for name in imported_modules(path)}
     lines = (ROOT / "requirements.txt").read_text(encoding="utf-8").splitlines()
     names = {line.split(">")[0].strip() for line in lines if line and not line.startswith("#")}
-    modules = {"pyyaml": "yaml", "opencc-py": "opencc"}
+    modules = {"pyyaml": "yaml", "Pillow": "PIL", "opencc-py": "opencc"}
     # FastAPI reads uploads with the one; of the other only a file is read.
     not_imported_by_name = {"python-multipart", "silero-vad"}
     used = {modules.get(name, name.replace("-", "_")) for name in names - not_imported_by_name}
