@@ -16,7 +16,6 @@ from kimi_demo.errors import AudioError
 from kimi_demo.events import Event, Finished, Queued, StartedOver, TextDelta, Weighed
 from kimi_demo.messages import Request
 from kimi_demo.services import retrying
-from kimi_demo.ui.charts import probability_chart
 from kimi_demo.ui.examples import worded
 from kimi_demo.ui.i18n import tr
 from kimi_demo.ui.view import QueueNote, transcript_report
@@ -74,10 +73,10 @@ def heard(path: str | None, words: Mapping[str, str]) -> Audio:
 
 @dataclass(frozen=True)
 class Change:
-    """One change of the page; None leaves a component as it is. chart, report: HTML."""
+    """One change of the page; None leaves a component as it is. report: HTML."""
 
     text: str | None = None
-    chart: str | None = None
+    chances: Mapping[str, float] | None = None
     report: str | None = None
 
 
@@ -121,8 +120,7 @@ class AnswerView:
                 self._text = ""
                 yield Change(text="")
             case Weighed():
-                chances = dict(zip(self._labels, event.probabilities, strict=True))
-                yield Change(chart=probability_chart(chances, self._words))
+                yield Change(chances=dict(zip(self._labels, event.probabilities, strict=True)))
             case Finished():
                 yield Change(report=transcript_report(event, self._heard_s, self._words))
 

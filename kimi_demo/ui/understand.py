@@ -140,7 +140,12 @@ class UnderstandTab(TaskTab):
     def _build_outputs(self) -> None:
         box = AnswerBox(NAME, tr("understand_answer"), tr("understand_answer_placeholder"))
         self.answer, self.report = box.text, box.report
-        self.chart = gr.HTML(elem_id=f"{NAME}-chart", elem_classes="flush")
+        self.chart = gr.Label(
+            label=tr("understand_chart"),
+            show_heading=False,
+            visible=False,
+            elem_id=f"{NAME}-chart",
+        )
 
     def _connect(self) -> None:
         shown = [self.answer, self.chart, self.report]
@@ -225,11 +230,10 @@ class UnderstandTab(TaskTab):
     ) -> Iterator[Updates]:
         sound = heard(path, words)
         request = question_request(self._engine, sound, task, question, options)
-        yield dict.fromkeys((self.answer, self.chart, self.report), "") | self.actions.busy()
+        yield self._emptied() | self.actions.busy()
         for change in answered(self._engine, request, sound.duration_s, words):
-            yield changed(
-                {self.answer: change.text, self.chart: change.chart, self.report: change.report}
-            )
+            chart = change.chances and gr.Label(change.chances, visible=True)
+            yield changed({self.answer: change.text, self.chart: chart, self.report: change.report})
 
     def _preset(self, task: str, question: str) -> tuple[object, object]:
         """Question and options of a preset; an open question stays as the visitor wrote it."""
@@ -239,6 +243,8 @@ class UnderstandTab(TaskTab):
         known = {choice.question for choice in self._choices.values()}
         return "" if question in known else gr.skip(), gr.Textbox(visible=False)
 
+    def _emptied(self) -> Updates:
+        return {self.answer: "", self.chart: gr.Label(None, visible=False), self.report: ""}
+
     def _cleared(self) -> Updates:
-        empty: Updates = dict.fromkeys((self.answer, self.chart, self.report), "")
-        return self._idle() | empty | {self.audio: None}
+        return self._idle() | self._emptied() | {self.audio: None}

@@ -138,7 +138,7 @@ def test_a_sound_is_named_and_described(visitor: Any, nano: Engine):
     visitor.expect_figures("understand")
     chosen = collect(nano.stream(tasks.choose(audio.read(str(CLIPS / "sound-dog.wav")), "sound")))
     assert chosen.text in tasks.choices["sound"].options
-    top = visitor.page.locator("#understand-chart th[scope=row]").first
+    top = visitor.page.locator("#understand-chart .confidence-set .text").first
     expect(top).to_contain_text(chosen.text)
     assert chosen.text in visitor.answer("understand").input_value()
 

@@ -167,5 +167,5 @@ def test_it_writes_down_describes_and_decides(visitor: Any):
     expect(visitor.page.locator("#understand-options textarea")).to_have_value(re.compile("dog"))
     visitor.start("understand")
     visitor.expect_figures("understand")
-    top = visitor.page.locator("#understand-chart th[scope=row]").first.inner_text()
+    top = visitor.page.locator("#understand-chart .confidence-set .text").first.inner_text()
     assert visitor.answer("understand").input_value() == top.strip() != ""

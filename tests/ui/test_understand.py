@@ -1,8 +1,7 @@
-"""Questions about a sound: the chart, the view, the presets and both endpoints; no browser."""
+"""Questions about a sound: the view, the presets and both endpoints; no browser."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -19,7 +18,6 @@ from kimi_demo.engine.scripted import ScriptedEngine
 from kimi_demo.events import Event, Finished, Started, TextDelta, Timings, Weighed
 from kimi_demo.messages import Option, Request
 from kimi_demo.tasks import TaskTable
-from kimi_demo.ui.charts import MOST_ROWS, probability_chart
 from kimi_demo.ui.i18n import EN
 from kimi_demo.ui.listening import AnswerView
 from kimi_demo.ui.understand import preset_words, split_options
@@ -57,30 +55,13 @@ def sound(tmp_path_factory: pytest.TempPathFactory) -> Any:
     return handle_file(str(path))
 
 
-def test_a_chart_is_a_table_with_the_likeliest_first():
-    chart = probability_chart({"a <b>": 0.2, "second": 0.7, "third": 0.1}, EN)
-    assert re.findall(r'scope="row">([^<]*)', chart) == ["second", "a &lt;b&gt;", "third"]
-    assert re.findall(r"--share:([\d.]+)%", chart) == ["70.0", "20.0", "10.0"]
-    assert chart.count('scope="col"') == 2
-    assert EN["understand_chart"] in chart
-    assert "<details>" not in chart
-
-
-def test_a_long_chart_folds_away_what_is_less_likely():
-    chart = probability_chart({f"option {i}": 1 / (i + 2) for i in range(MOST_ROWS + 3)}, EN)
-    shown, folded = chart.split("<details>")
-    assert shown.count('scope="row"') == MOST_ROWS
-    assert folded.count('scope="row"') == 3
-    assert EN["understand_more"].format(count=3) in folded
-
-
 def test_the_view_shows_chart_text_and_figures_in_turn():
     request = Request((), options=(Option("dog", "A"), Option("cat", "B")))
     view = AnswerView(request, 2.0, EN)
     events = [Started(9), Weighed((0.25, 0.75)), TextDelta("cat"), END]
     changes = [change for event in events for change in view.changes(event)]
-    assert ">75.0 %<" in changes[0].chart
-    assert (changes[1].text, changes[1].chart) == ("cat", None)
+    assert changes[0].chances == {"dog": 0.25, "cat": 0.75}
+    assert (changes[1].text, changes[1].chances) == ("cat", None)
     assert "0.25" in changes[2].report  # half a second of computing for two of sound
 
 
