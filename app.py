@@ -8,6 +8,7 @@ import importlib.util
 import logging
 import sys
 from collections.abc import Sequence
+from typing import Any
 
 from kimi_demo import space  # first: on ZeroGPU nothing may import torch before it
 from kimi_demo.api import Service, routes
@@ -59,9 +60,9 @@ def serve(settings: Settings) -> Service:
     return Service(shared, metrics, keys, answers, away=away)
 
 
-def with_api(service: Service, settings: Settings) -> dict[str, object]:
+def with_api(service: Service, settings: Settings) -> dict[str, Any]:
     """Arguments of `launch` that put the API beside the page."""
-    options: dict[str, object] = {"app_kwargs": {"routes": routes(service)}}
+    options: dict[str, Any] = {"app_kwargs": {"routes": routes(service)}}
     if settings.page_needs_key:
         options["auth"] = service.keys.admits
     return options

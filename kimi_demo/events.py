@@ -168,6 +168,8 @@ def collect(events: Iterable[Event]) -> Answer:
                 probabilities = event.probabilities
             case Finished():
                 finished = event
+            case Queued() | Started() | Stepped():
+                pass
     if finished is None:
         raise EngineError("the answer broke off; send the request again")
     waveform = np.concatenate(pieces) if pieces else np.zeros(0, np.float32)

@@ -9,6 +9,7 @@ import argparse
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
+from typing import Any
 
 from kimi_demo.errors import InputError
 from kimi_demo.options import (
@@ -208,7 +209,7 @@ def _memory(text: str) -> str:
 def _adding(parser: argparse.ArgumentParser, environ: Mapping[str, str]) -> Callable[..., None]:
     """Adds an argument whose default comes from a variable of the environment, if that is set."""
 
-    def add(flag: str, name: str, default: object, **options: object) -> None:
+    def add(flag: str, name: str, default: object, **options: Any) -> None:
         help_text = f"{options.pop('help')} [{name}]"
         parser.add_argument(flag, default=environ.get(name) or default, help=help_text, **options)
 

@@ -22,7 +22,7 @@ from kimi_demo.settings import on_zero_gpu
 
 ZERO_GPU = on_zero_gpu()
 if ZERO_GPU:
-    import spaces
+    import spaces  # noqa: F401  # before torch; used below
 
 LENT_MEMORY = "0=44GiB"  # what "large", the smallest that is lent, has at least
 SETUP_S = 10  # the fork, the weights' way to the GPU, the first kernels
@@ -72,6 +72,8 @@ class LentGpuEngine:
     """An engine whose requests run in forked processes."""
 
     def __init__(self, engine: Engine) -> None:
+        import spaces
+
         def answer(request: Request) -> Generator[Event, None, None]:
             yield from engine.stream(request)
 

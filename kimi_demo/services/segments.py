@@ -79,7 +79,7 @@ def _probabilities(frames: np.ndarray) -> np.ndarray:
     found = [np.zeros(0, np.float32)]
     for start in range(0, len(windows), BLOCK_FRAMES):
         heard = {"input": windows[start : start + BLOCK_FRAMES], "h": hidden, "c": cell}
-        speech, hidden, cell = _detector().run(None, heard)
+        speech, hidden, cell = map(np.asarray, _detector().run(None, heard))
         found.append(speech)
     return np.concatenate(found)
 
@@ -115,9 +115,8 @@ def _joined(runs: Iterable[Run]) -> list[Run]:
 def _cut(run: Run, frames: np.ndarray, most: int) -> Iterator[Run]:
     """The run in pieces of at most `most` frames, cut at the quietest of those that may be last."""
     start, end = run
-    if end - start > most:
-        power = np.mean(np.square(frames[start:end]), axis=1)
-        loudness = np.convolve(power, np.ones(5), "same")  # a pause, not a zero crossing
+    power = np.mean(np.square(frames[start:end]), axis=1)
+    loudness = np.convolve(power, np.ones(5), "same")  # a pause, not a zero crossing
     first = start
     while end - start > most:
         low, high = start + most // 2, min(start + most, end - _count(LEAST_SPEECH_S)) + 1

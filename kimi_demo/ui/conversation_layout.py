@@ -39,7 +39,7 @@ class ConversationLayout:
     def _build_chat(self) -> None:
         self.chat = gr.Chatbot(
             label=tr("conversation_chat"),
-            placeholder=tr("conversation_empty"),
+            placeholder=tr("conversation_empty"),  # pyright: ignore[reportArgumentType]  # it works
             height=440,
             buttons=["copy"],
             render_markdown=False,

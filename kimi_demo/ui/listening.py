@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
-from pathlib import Path
 
 import gradio as gr
+from gradio.i18n import I18nData
 
 from kimi_demo import audio
 from kimi_demo.audio import INPUT_SAMPLE_RATE, Audio
@@ -48,7 +48,7 @@ def sound_input(elem_id: str) -> gr.Audio:
     return component
 
 
-def sound_examples(audio: gr.Audio, found: Sequence[Path]) -> None:
+def sound_examples(audio: gr.Audio, found: Sequence[str]) -> None:
     """Sounds to try, if any are there."""
     if found:
         gr.Examples(
@@ -83,7 +83,7 @@ class Change:
 class AnswerBox:
     """Where an answer's text grows, and the line of figures under it."""
 
-    def __init__(self, name: str, label: object, placeholder: object) -> None:
+    def __init__(self, name: str, label: str | I18nData, placeholder: str | I18nData) -> None:
         self.text = gr.Textbox(
             label=label,
             placeholder=placeholder,

@@ -62,7 +62,7 @@ def aside() -> gr.Column:
 class Actions:
     """Start and Stop in a row, and Clear where there is something to clear."""
 
-    def __init__(self, name: str, start_label: object, clear: bool = True) -> None:
+    def __init__(self, name: str, start_label: str | I18nData, clear: bool = True) -> None:
         with gr.Row(elem_classes="actions"):
             self.start = gr.Button(
                 start_label, variant="primary", scale=2, min_width=120, elem_id=f"{name}-start"

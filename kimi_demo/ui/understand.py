@@ -232,7 +232,7 @@ class UnderstandTab(TaskTab):
         request = question_request(self._engine, sound, task, question, options)
         yield self._emptied() | self.actions.busy()
         for change in answered(self._engine, request, sound.duration_s, words):
-            chart = change.chances and gr.Label(change.chances, visible=True)
+            chart = change.chances and gr.Label(dict(change.chances), visible=True)
             yield changed({self.answer: change.text, self.chart: chart, self.report: change.report})
 
     def _preset(self, task: str, question: str) -> tuple[object, object]:

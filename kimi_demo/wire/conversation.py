@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import groupby
 
@@ -28,7 +28,7 @@ Finder = Callable[[str], SpokenPart]
 
 
 @contextmanager
-def blamed(param: str) -> Iterator[None]:
+def blamed(param: str) -> Generator[None]:
     """What cannot be used in here is that parameter's fault, unless it has named one itself."""
     try:
         yield
