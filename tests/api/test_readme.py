@@ -1,14 +1,12 @@
-"""The README's examples of the API run as they stand, but for the address, and print what nano says
-without a server.
+"""The examples of the API in README.md and docs/ run as they stand, but for the address, and print
+what nano says without a server.
 """
 
 import json
 import os
-import re
 import shutil
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
@@ -18,16 +16,15 @@ from kimi_demo.services.conversation import Conversation, Turn
 from kimi_demo.services.reading import read_aloud
 from kimi_demo.services.segments import without_silence
 from kimi_demo.services.transcribing import transcribe, transcript_of
+from tests.documents import ROOT, examples
 
-ROOT = Path(__file__).parents[2]
 ADDRESS = "http://localhost:7860"
-_BLOCK = re.compile(r"<!-- test: api -->\n```(\w+)\n(.*?)```", re.DOTALL)
 
 
 def example(language, site):
-    blocks = dict(_BLOCK.findall((ROOT / "README.md").read_text(encoding="utf-8")))
-    assert ADDRESS in blocks[language]
-    return blocks[language].replace(ADDRESS, site.url)
+    (text,) = (found.text for found in examples("test: api") if found.language == language)
+    assert ADDRESS in text
+    return text.replace(ADDRESS, site.url)
 
 
 @pytest.fixture
