@@ -63,6 +63,7 @@ def check_figures(found):
     assert memory["peak_resident_bytes"] > sum(weights) // 2  # of a cache, pages come when used
 
 
+@pytest.mark.slow
 def test_nano(bench):
     found = bench("--seconds", "1", "--dtype", "float32")
     check_figures(found)
@@ -79,6 +80,7 @@ def test_nano(bench):
     assert found["quantization_error"] is None
 
 
+@pytest.mark.slow
 def test_random_weights(bench):
     found = bench("--random", "tiny", "--seconds", "3")
     check_figures(found)
@@ -87,6 +89,7 @@ def test_random_weights(bench):
     assert found["speech"]["audio_s"]["median"] == pytest.approx(3, abs=0.05)
 
 
+@pytest.mark.slow
 def test_what_quantisation_changes(bench):
     found = bench("--random", "tiny", "--seconds", "1", "--quantize", "int8", "--compare")
     check_figures(found)
@@ -121,6 +124,7 @@ def tiny(tmp_path_factory):
     return loading.load(layout, Placement.on("cpu"), tensors)
 
 
+@pytest.mark.slow
 def test_random_weights_speak_and_their_numbers_stay_finite(tiny):
     request = replace(tiny.tasks.speech("One sentence.", seed=1), max_new_tokens=80)
     path = comparison.answered(tiny, request, steps=80)

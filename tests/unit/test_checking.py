@@ -149,6 +149,7 @@ def test_each_sentence_is_checked_on_its_own():
     assert collect(events).finished.audio_codes == (1, 2)
 
 
+@pytest.mark.slow
 def test_the_embedded_checkpoint_listens_to_itself(tmp_path, capsys):
     out = tmp_path / "out.wav"
     arguments = ["say", "Hello.", "-o", str(out), "--check", "--json", "--device", "cpu"]

@@ -140,6 +140,7 @@ print(1024 * (peak_kb() - before))
 
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="measured by Linux")
+@pytest.mark.slow
 def test_optimizer_copies_cost_no_memory(release, tmp_path):
     """200 MB are kept of 600 MB; less than 300 MB may be resident at any time."""
     weights = {f"blocks.{n}.weight": torch.zeros(10 * MEGABYTE // 4) for n in range(20)}
@@ -282,6 +283,7 @@ conversion.convert(Layout.of(folder), folder, report, out)
 """
 
 
+@pytest.mark.slow
 def test_a_kill_leaves_nothing_that_loads(release, convert, tmp_path):
     unconverted = Layout.of(release).unconverted
     died = python(KILLED, release, tmp_path / "cache", check=False)
@@ -345,6 +347,7 @@ load_vocoder(layout.vocoder)
 """
 
 
+@pytest.mark.slow
 def test_two_processes_may_start_at_once(release, tmp_path):
     call = [sys.executable, "-c", AT_ONCE, str(release), str(tmp_path / "cache")]
     both = [

@@ -80,6 +80,7 @@ def test_the_readme_describes_the_space():
     assert hub.RELEASE in space["models"]
 
 
+@pytest.mark.slow
 def test_speech_crosses_from_the_process_with_the_gpu():
     assert on_space(SPEAK).strip() == "spoken"
 
@@ -88,6 +89,7 @@ def test_an_error_in_that_process_is_the_same_error_here():
     assert "out of memory" in on_space(FAIL)
 
 
+@pytest.mark.slow
 def test_torch_before_spaces_is_refused():
     with pytest.raises(AssertionError, match="before importing the `spaces` package"):
         on_space("import torch\nfrom kimi_demo import space")
@@ -108,6 +110,7 @@ print(_ready(here).status_code, here.away, _ready(elsewhere).status_code)
 """
 
 
+@pytest.mark.slow
 def test_the_api_says_that_it_has_no_gpu_unless_a_server_computes():
     words = on_space(SERVE).split()
     assert (words[0], words[-1]) == ("503", "200")
