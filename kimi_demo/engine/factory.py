@@ -1,14 +1,17 @@
-"""Options to engine: finds the files, plans where they go, loads a checkpoint only once."""
+"""Options to engine: finds the files, plans where they go, loads a checkpoint once for all engines
+over it that are open.
+"""
 
 from __future__ import annotations
 
 import json
 import logging
 import os
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import lru_cache
 from pathlib import Path
+from weakref import WeakValueDictionary
 
 import torch
 
@@ -24,6 +27,9 @@ from kimi_demo.options import ModelOptions
 
 logger = logging.getLogger(__name__)
 
+_open: WeakValueDictionary[ModelOptions, loading.Checkpoint] = WeakValueDictionary()
+_loading = threading.Lock()
+
 
 def create_engine(options: ModelOptions = ModelOptions()) -> LocalEngine:
     """An engine over the chosen checkpoint.
@@ -32,7 +38,7 @@ def create_engine(options: ModelOptions = ModelOptions()) -> LocalEngine:
     """
     share_cores(device_of(options))
     with enough_memory(options):
-        return LocalEngine(_loaded(options))
+        return LocalEngine(_shared(options))
 
 
 def share_cores(device: torch.device) -> None:
@@ -54,7 +60,15 @@ def enough_memory(options: ModelOptions) -> Iterator[None]:
         ) from exc
 
 
-@lru_cache(maxsize=1)
+def _shared(options: ModelOptions) -> loading.Checkpoint:
+    """The checkpoint of all engines that are open over it: whoever holds it last frees it."""
+    with _loading:
+        checkpoint = _open.get(options)
+        if checkpoint is None:
+            checkpoint = _open[options] = _loaded(options)
+        return checkpoint
+
+
 def _loaded(options: ModelOptions) -> loading.Checkpoint:
     named = (options.model, options.revision)
     placement = placement_of(options, source.described(*named))  # it may not fit: before 40 GB come

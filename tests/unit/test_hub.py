@@ -372,7 +372,6 @@ def test_what_would_be_fetched_is_told_before(served, released):
 
 def test_a_start_plans_from_configurations_before_it_fetches_weights(served, tmp_path, monkeypatch):
     monkeypatch.setattr(conversion, "default_cache", lambda: tmp_path / "converted")
-    factory._loaded.cache_clear()
     with pytest.raises(CheckpointError, match="does not fit"):
         factory.create_engine(ModelOptions(hub.RELEASE, device="cpu", max_memory="cpu=1MiB"))
     for repo in (hub.RELEASE, hub.SPEECH_TOKENIZER):
@@ -382,8 +381,6 @@ def test_a_start_plans_from_configurations_before_it_fetches_weights(served, tmp
     engine = factory.create_engine(ModelOptions(hub.RELEASE, device="cpu"))
     assert engine.capabilities.model == "Kimi-Audio"
     engine.close()
-    factory._loaded.cache_clear()
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
     set_endpoint(monkeypatch, NOBODY)
     factory.create_engine(ModelOptions(hub.RELEASE, device="cpu")).close()
-    factory._loaded.cache_clear()
