@@ -23,9 +23,9 @@ from kimi_demo.checkpoint.placement import (
     execution_device,
     main_device,
     place_of,
+    unsplit_modules,
 )
 from kimi_demo.checkpoint.quantization import check_quantizable, quantize, scheme
-from kimi_demo.checkpoint.sizing import block_names
 from kimi_demo.errors import CheckpointError
 from kimi_demo.model.acoustic_encoder import AcousticEncoder
 from kimi_demo.model.config import LanguageModelConfig
@@ -154,9 +154,11 @@ def load_language_model(
     at a time.
     Raises: CheckpointError, before anything is read, if the files do not fit or it cannot be done.
     """
-    device_map = _of_blocks(device, config) if isinstance(device, Mapping) else {"": str(device)}
+    device_map = device if isinstance(device, Mapping) else {"": str(device)}
     entry = execution_device(device_map, "model.embed_tokens")
     model, stored = LanguageModel.empty(config, entry), learned_tensors(folder, tensors)
+    if {*device_map} != {""}:  # accelerate knows no rule with exceptions
+        device_map = {name: place_of(device_map, name) for name in unsplit_modules(model)}
     require_same_layout(model.state_dict(), stored, folder)
     _check_quantizable(device_map, dtype, quantization)
     progress = _Progress(sum(tensor.numel() for tensor in model.parameters()))
@@ -186,13 +188,6 @@ class _Progress:
         if tenths > self._tenths and self._total >= SLOW_VALUES:
             logger.info("language model: %d %% loaded", 10 * tenths)
         self._tenths = tenths
-
-
-def _of_blocks(device_map: DeviceMap, config: LanguageModelConfig) -> DeviceMap:
-    """The same map with a line for each block: accelerate knows no rule with exceptions."""
-    if len(device_map) == 1 and "" in device_map:
-        return device_map
-    return {name: place_of(device_map, name) for name in block_names(config)}
 
 
 def _check_quantizable(

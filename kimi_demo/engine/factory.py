@@ -18,8 +18,9 @@ import torch
 from kimi_demo.checkpoint import loading, source
 from kimi_demo.checkpoint.conversion import with_safetensors
 from kimi_demo.checkpoint.layout import Layout
+from kimi_demo.checkpoint.parts import EmptyParts
 from kimi_demo.checkpoint.placement import DeviceMap, Placement, as_device
-from kimi_demo.checkpoint.planning import Memory, Parts, free_memory, plan
+from kimi_demo.checkpoint.planning import Memory, Precision, free_memory, plan
 from kimi_demo.checkpoint.quantization import check_quantizable
 from kimi_demo.engine.local import LocalEngine
 from kimi_demo.errors import CheckpointError
@@ -86,13 +87,9 @@ def placement_of(options: ModelOptions, layout: Layout) -> Placement:
     if options.device_map != "auto":
         device_map = _read_map(Path(options.device_map))
         return Placement(device_map, device, device, device, dtype, quantization)
-    return plan(
-        Parts.of(layout),
-        max_memory=_memory(options, device),
-        dtype=dtype,
-        quantization=quantization,
-        offload=None if options.offload == "none" else options.offload,
-    )
+    offload = None if options.offload == "none" else options.offload
+    precision = Precision(dtype, quantization)
+    return plan(EmptyParts.of(layout), _memory(options, device), precision, offload)
 
 
 def device_of(options: ModelOptions) -> torch.device:

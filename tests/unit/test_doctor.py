@@ -40,7 +40,7 @@ def test_nano_would_start(examine, capsys):
     parameters = int(topics["parameters"][0].removesuffix(" in all").replace(",", ""))
     stored = sum(file.stat().st_size for file in EMBEDDED_FOLDER.rglob("*.safetensors"))
     assert parameters == pytest.approx(stored / 2, rel=0.03)  # float16; sinusoids are not stored
-    assert "embedding and adaptor" in topics["memory plan"][0]
+    assert "flow and vocoder" in topics["memory plan"][0]
     assert "torch" in topics["packages"][0]
     assert main(["doctor", "--device", "cpu"]) == 0
     assert capsys.readouterr().out.splitlines()[-1] == "it would start"

@@ -40,7 +40,7 @@ def spoken(engine):
 
 def test_the_plan_comes_before_the_model(caplog, monkeypatch):
     def load(layout, placement):
-        assert "embedding and adaptor" in caplog.text
+        assert "flow and vocoder" in caplog.text
         raise CheckpointError("enough")
 
     monkeypatch.setattr(loading, "load", load)
