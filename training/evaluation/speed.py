@@ -15,8 +15,8 @@ import numpy as np
 
 from kimi_demo.audio import INPUT_SAMPLE_RATE, Audio
 from kimi_demo.checkpoint import source
-from kimi_demo.engine.bench.report import TEXT
-from kimi_demo.engine.bench.speed import speech_speed
+from kimi_demo.cli.bench.report import TEXT
+from kimi_demo.cli.bench.speed import speech_speed
 from kimi_demo.events import collect
 from training.evaluation import texts
 from training.evaluation.bench import Bench

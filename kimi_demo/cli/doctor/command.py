@@ -18,7 +18,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Prints what was found. Returns 0 only if the model would start."""
-    from kimi_demo.engine.doctor import examine  # torch
+    from kimi_demo.cli.doctor.examination import examine  # torch
 
     healthy = True
     for finding in examine(model_options(args)):

@@ -18,7 +18,7 @@ from kimi_demo.checkpoint.layout import CONFIG, Layout
 from kimi_demo.checkpoint.placement import Placement
 from kimi_demo.checkpoint.random_weights import random_tensors
 from kimi_demo.checkpoint.released import RELEASED, TINY, write_configuration
-from kimi_demo.engine.bench import comparison, memory, speed, surroundings
+from kimi_demo.cli.bench import comparison, memory, speed, surroundings
 from kimi_demo.engine.factory import device_of, enough_memory, placement_of, share_cores
 from kimi_demo.engine.local import LocalEngine
 from kimi_demo.errors import InputError

@@ -29,7 +29,7 @@ def run(args: argparse.Namespace) -> int:
 
     Raises: InputError or CheckpointError if that cannot be done as asked.
     """
-    from kimi_demo.engine.bench.report import Wish, measure  # torch
+    from kimi_demo.cli.bench.report import Wish, measure  # torch
 
     options = model_options(args)
     wish = Wish(options, args.random, args.repeat, args.seconds, args.compare, args.seed)
