@@ -5,7 +5,6 @@ read, nothing is allocated.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 from torch import nn
@@ -26,48 +25,45 @@ from kimi_demo.model.detokenizer.loading import (
 from kimi_demo.model.tensors import StoredTensor, require_same_layout, stored_in
 
 
-@dataclass(frozen=True)
-class Inspected:
-    """One part of the model. parameters: learned values. tensors: as its files have them, None
-    while they are a pickle that is still to be converted."""
+def learned_values(parts: EmptyParts) -> dict[str, int]:
+    """How many each part has."""
+    modules = {
+        "language model": parts.language_model,
+        "speech tokenizer": parts.speech_tokenizer,
+        "acoustic encoder": parts.acoustic_encoder,
+        "flow matching": parts.flow,
+        "vocoder": parts.vocoder,
+    }
+    return {name: sum(p.numel() for p in module.parameters()) for name, module in modules.items()}
 
-    name: str
-    parameters: int
-    tensors: int | None
 
+def stored_tensors(layout: Layout) -> Iterator[tuple[str, int | None]]:
+    """Name of each part and how many tensors of it its files hold, None while they are a pickle.
 
-def inspect(layout: Layout) -> Iterator[Inspected]:
-    """Every part in turn. Raises: CheckpointError naming file and tensor if a part does not fit."""
+    Raises: CheckpointError naming file and tensor if a part does not fit.
+    """
     parts = EmptyParts.of(layout)
-    yield _fitting(
-        "language model", parts.language_model, learned_tensors(layout.root), layout.root
-    )
-    tokenizer, folder = parts.speech_tokenizer, layout.speech_tokenizer
-    stored = speech_tokenizer_tensors(folder, tokenizer)
-    yield _fitting("speech tokenizer", tokenizer, stored, folder)
-    stored = acoustic_encoder_tensors(layout.acoustic_encoder)
-    yield _fitting("acoustic encoder", parts.acoustic_encoder, stored, layout.acoustic_encoder)
-    stored = flow_tensors(layout.flow) if has_safetensors(layout.flow) else None
-    yield _fitting("flow matching", parts.flow, stored, layout.flow)
-    stored = stored_in(layout.vocoder, VOCODER_PREFIX) if has_safetensors(layout.vocoder) else None
-    if stored is not None:
-        require_vocoder_layout(stored, layout.vocoder)
-    num_tensors = None if stored is None else len(stored)
-    yield Inspected("vocoder", num_parameters(parts.vocoder), num_tensors)
+    folder = layout.root
+    yield "language model", _fitting(parts.language_model, learned_tensors(folder), folder)
+    folder, encoder = layout.speech_tokenizer, parts.speech_tokenizer
+    stored = speech_tokenizer_tensors(folder, encoder)
+    yield "speech tokenizer", _fitting(encoder, stored, folder)
+    folder = layout.acoustic_encoder
+    stored = acoustic_encoder_tensors(folder)
+    yield "acoustic encoder", _fitting(parts.acoustic_encoder, stored, folder)
+    folder = layout.flow
+    stored = flow_tensors(folder) if has_safetensors(folder) else None
+    yield "flow matching", _fitting(parts.flow, stored, folder) if stored else None
+    folder = layout.vocoder
+    stored = stored_in(folder, VOCODER_PREFIX) if has_safetensors(folder) else None
+    if stored:
+        require_vocoder_layout(stored, folder)
+    yield "vocoder", len(stored) if stored else None
 
 
-def num_parameters(module: nn.Module) -> int:
-    """Learned values."""
-    return sum(parameter.numel() for parameter in module.parameters())
-
-
-def _fitting(
-    name: str, module: nn.Module, stored: Mapping[str, StoredTensor] | None, folder: Path
-) -> Inspected:
-    if stored is None:
-        return Inspected(name, num_parameters(module), None)
+def _fitting(module: nn.Module, stored: Mapping[str, StoredTensor], folder: Path) -> int:
     expected = module.state_dict()
     if POSITIONS not in stored:  # a formula gives them
         expected.pop(POSITIONS, None)
     require_same_layout(expected, stored, folder)
-    return Inspected(name, num_parameters(module), len(stored))
+    return len(stored)

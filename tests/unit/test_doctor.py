@@ -4,6 +4,7 @@ import json
 import shutil
 
 import pytest
+from huggingface_hub import constants
 
 from kimi_demo.__main__ import main
 from kimi_demo.checkpoint import conversion, hub
@@ -36,7 +37,7 @@ def test_nano_would_start(examine, capsys):
     code, topics = examine()
     assert code == 0
     index = json.loads((EMBEDDED_FOLDER / "model.safetensors.index.json").read_text())
-    assert f"{len(index['weight_map'])} tensors, all fit" in topics["language model"][0]
+    assert f"language model: {len(index['weight_map'])} tensors, all fit" in topics["files"]
     parameters = int(topics["parameters"][0].removesuffix(" in all").replace(",", ""))
     stored = sum(file.stat().st_size for file in EMBEDDED_FOLDER.rglob("*.safetensors"))
     assert parameters == pytest.approx(stored / 2, rel=0.03)  # float16; sinusoids are not stored
@@ -49,7 +50,7 @@ def test_nano_would_start(examine, capsys):
 def test_a_release_would_start_and_is_not_converted_by_looking(examine, released, tmp_path):
     code, topics = examine("--model", released)
     assert code == 0
-    assert "still a pickle" in topics["flow matching"][0]
+    assert "flow matching: still a pickle" in topics["files"]
     assert "will be converted once" in topics["conversion"][0]
     assert not (tmp_path / "cache").exists()
 
@@ -67,7 +68,41 @@ def test_what_does_not_fit_is_named(examine, released, tmp_path):
 def test_too_little_memory_says_what_would_do(examine):
     code, topics = examine("--max-memory", "cpu=200MiB")
     assert code == 2
-    assert "needs" in topics["model"][0]
+    assert "needs" in topics["memory plan"][0]
+
+
+@pytest.fixture
+def _no_hub(tmp_path, monkeypatch):
+    """Nothing is in the cache, and nothing may be fetched."""
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
+
+
+RELEASE = ("doctor", "--device", "cpu", "--dtype", "bfloat16", "--model", hub.RELEASE)
+
+
+@pytest.mark.usefixtures("_no_hub")
+def test_the_release_is_known_without_a_download(capsys):
+    assert main([*RELEASE, "--max-memory", "cpu=32GiB"]) == 2  # its files are not here
+    told = capsys.readouterr().out
+    assert "9,766,336,640 in the language model as published" in told
+    assert "flow and vocoder" in told
+    assert "not wholly in the cache" in told
+    assert main([*RELEASE, "--max-memory", "cpu=32GiB", "--json"]) == 2
+    found = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert 9_766_336_640 in [finding.get("parameters") for finding in found]
+    (plan,) = (finding for finding in found if finding["topic"] == "memory plan")
+    weights = [row["bytes"] for row in plan["rows"] if row["what"] == "language model"]
+    assert weights == [2 * 9_766_334_464]
+
+
+@pytest.mark.usefixtures("_no_hub")
+def test_a_release_that_does_not_fit_here_says_what_would(capsys):
+    assert main([*RELEASE, "--max-memory", "cpu=16GiB"]) == 2
+    told = capsys.readouterr().out
+    assert "9,766,336,640" in told
+    assert "NO  memory plan: the model does not fit: in bfloat16 it needs 26.7 GiB" in told
+    assert "--offload disk" in told
 
 
 def test_an_unknown_checkpoint(examine):

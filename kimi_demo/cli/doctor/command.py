@@ -24,7 +24,8 @@ def run(args: argparse.Namespace) -> int:
     for finding in examine(model_options(args)):
         healthy &= finding.ok
         if args.json:
-            print_json({"topic": finding.topic, "text": finding.text, "ok": finding.ok})
+            told = {"topic": finding.topic, "text": finding.text, "ok": finding.ok}
+            print_json(told | finding.figures)
         else:
             print(_line(finding.topic, finding.text, finding.ok), flush=True)
     if not args.json:
