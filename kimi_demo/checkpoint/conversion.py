@@ -125,7 +125,7 @@ def _convert(
         if has_safetensors(target):
             return
         kept = _kept_tensors(source / PICKLE, part)
-        with _partial_folder(target, _size(kept)) as partial:
+        with partial_folder(target, _size(kept)) as partial:
             total, doing = _amount(_size(kept)), f"converting {_short(source / PICKLE)}"
             write(
                 kept,
@@ -158,7 +158,7 @@ def _locked(target: Path, locks: Path) -> Iterator[None]:
 
 
 @contextmanager
-def _partial_folder(target: Path, size: int) -> Iterator[Path]:
+def partial_folder(target: Path, size: int) -> Iterator[Path]:
     """A new folder beside `target`, gone afterwards; under the lock of `target`, so that one that
     is there is of a run that died.
 

@@ -48,7 +48,7 @@ logger = logging.getLogger(__name__)
 
 SLOW_VALUES = 10**9  # a model of more takes long enough to make people wonder
 POSITIONS = "embed_positions.weight"
-_ROTARY = "rotary_emb.inv_freq"  # stored by the release, computed here
+ROTARY = "rotary_emb.inv_freq"  # stored by the release, computed here
 ENCODER_PREFIX = "model.encoder."
 
 
@@ -256,7 +256,7 @@ def _spread(
 def learned_tensors(folder: Path, tensors: TensorSource = stored_in) -> dict[str, StoredTensor]:
     """Of the language model, without the tables that the release stores and a formula gives."""
     stored = tensors(folder, "")
-    return {name: tensor for name, tensor in stored.items() if not name.endswith(_ROTARY)}
+    return {name: tensor for name, tensor in stored.items() if not name.endswith(ROTARY)}
 
 
 def load_speech_tokenizer(

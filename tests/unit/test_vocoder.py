@@ -18,7 +18,7 @@ from kimi_demo.model.detokenizer.activations import (
     kaiser_sinc,
     upsample,
 )
-from kimi_demo.model.detokenizer.vocoder import Vocoder, fold_weight_norm
+from kimi_demo.model.detokenizer.vocoder import Vocoder, fold_weight_norm, split_weight_norm
 from kimi_demo.model.detokenizer.vocoder_config import VocoderConfig
 from kimi_demo.model.mel import log_mel
 
@@ -166,6 +166,18 @@ def test_trained_form_survives_folding(resblock: str) -> None:
     plain.load_published(without_filters)
     with torch.inference_mode():
         torch.testing.assert_close(plain(mel), trained(mel), atol=1e-6, rtol=0)
+
+
+def test_splitting_is_undone_by_folding_to_the_bit() -> None:
+    vocoder = Vocoder(SMALL)
+    with torch.no_grad():
+        vocoder.conv_pre.weight[3] = 0
+    plain = vocoder.published_tensors()
+    names = Vocoder(SMALL, weight_norm=True).published_tensors()
+    pairs = split_weight_norm(plain, names)
+    assert pairs.keys() == names.keys()
+    folded = fold_weight_norm(pairs)
+    assert all(torch.equal(folded[name], tensor) for name, tensor in plain.items())
 
 
 def test_configuration_survives_json(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ Source: BigVGAN, arXiv 2206.04658.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 
 import torch
 from torch import Tensor, nn
@@ -149,6 +149,22 @@ def fold_weight_norm(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
             raise CheckpointError(f"The vocoder checkpoint has only one half of {stem}.weight.")
         folded[f"{stem}.weight"] = torch._weight_norm(*(half.float() for half in pair), 0)
     return folded
+
+
+def split_weight_norm(tensors: Mapping[str, Tensor], names: Container[str]) -> dict[str, Tensor]:
+    """The inverse of `fold_weight_norm`, to the bit, where `names` has pairs."""
+    split = {}
+    for name, tensor in tensors.items():
+        stem = name.removesuffix(".weight")
+        if name in names or f"{stem}.weight_g" not in names:
+            split[name] = tensor
+        else:
+            ones = torch.ones(len(tensor), *[1] * (tensor.dim() - 1))
+            # The norm as `_weight_norm` itself computes it: their quotient is exactly one.
+            norm = torch._weight_norm_interface(tensor, ones, 0)[1]
+            split[f"{stem}.weight_g"] = norm
+            split[f"{stem}.weight_v"] = tensor.where(norm > 0, 1.0)  # zeros have no direction
+    return split
 
 
 def _upsampling(config: VocoderConfig, stage: int) -> nn.ConvTranspose1d:
