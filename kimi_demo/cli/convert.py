@@ -23,10 +23,10 @@ def run(args: argparse.Namespace) -> int:
 
     Raises: CheckpointError if a file is missing, broken or refused, or there is no room.
     """
-    from kimi_demo.checkpoint import conversion, source  # torch: only when something is converted
+    from kimi_demo.checkpoint import conversion, locate  # torch: only when something is converted
     from kimi_demo.checkpoint.publishing import publish
 
-    layout = source.find(args.source, args.revision, report=_say)
+    layout = locate.find(args.source, args.revision, report=_say)
     if args.as_published:
         publish(conversion.with_safetensors(layout, report=_say), args.destination, _say)
     else:

@@ -15,7 +15,7 @@ from weakref import WeakValueDictionary
 
 import torch
 
-from kimi_demo.checkpoint import loading, source
+from kimi_demo.checkpoint import loading, locate
 from kimi_demo.checkpoint.conversion import with_safetensors
 from kimi_demo.checkpoint.layout import Layout
 from kimi_demo.checkpoint.parts import EmptyParts
@@ -72,9 +72,10 @@ def _shared(options: ModelOptions) -> loading.Checkpoint:
 
 def _loaded(options: ModelOptions) -> loading.Checkpoint:
     named = (options.model, options.revision)
-    placement = placement_of(options, source.described(*named))  # it may not fit: before 40 GB come
+    configuration = locate.find_configuration(*named)
+    placement = placement_of(options, configuration)  # it may not fit: before 40 GB come
     logger.info("%s is placed so:\n%s", options.model, placement.table())
-    return loading.load(with_safetensors(source.find(*named)), placement)
+    return loading.load(with_safetensors(locate.find(*named)), placement)
 
 
 def placement_of(options: ModelOptions, layout: Layout) -> Placement:

@@ -5,7 +5,7 @@ import dataclasses
 import pytest
 
 from kimi_demo.audio import Audio
-from kimi_demo.checkpoint import loading, source
+from kimi_demo.checkpoint import loading, locate
 from kimi_demo.checkpoint.placement import Placement
 from kimi_demo.engine.local import LocalEngine
 from kimi_demo.events import AudioDelta, collect
@@ -24,7 +24,7 @@ ANSWER_MARKS = 2 + 6  # role and end, and the audio delay
 @pytest.fixture(scope="module")
 def engine():
     """Nano, as a checkpoint that remembers four turns and answers in writing, too."""
-    checkpoint = loading.load(source.find("nano"), Placement.on("cpu"))
+    checkpoint = loading.load(locate.find("nano"), Placement.on("cpu"))
     tasks = dataclasses.replace(
         checkpoint.tasks, memory=Memory(4, 60.0), reply_outputs=("both", "text")
     )
@@ -65,7 +65,7 @@ def test_a_memory_that_is_full_leaves_room_to_answer(engine, monkeypatch):
     """60 s of history and question; the rest of the positions is the answer's."""
     messages, tokens = prompt_tokens(engine, talked(6, 6.6), 6.6, monkeypatch)
     assert messages == 9
-    config = LanguageModelConfig.from_json(source.find("nano").root / "config.json")
+    config = LanguageModelConfig.from_json(locate.find("nano").root / "config.json")
     room = step_budget(tokens, "both", None, GenerationRules(), config.max_positions)
     assert room / CODES_PER_S > 50
 

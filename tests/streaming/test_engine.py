@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from kimi_demo.audio import OUTPUT_SAMPLE_RATE, Audio
-from kimi_demo.checkpoint import loading, source
+from kimi_demo.checkpoint import loading, locate
 from kimi_demo.checkpoint.placement import Placement
 from kimi_demo.engine.factory import create_engine
 from kimi_demo.engine.local import LocalEngine
@@ -76,7 +76,7 @@ def test_it_writes_down_what_it_hears(engine, tasks, spoken):
 
 def test_what_it_writes_for_itself_is_told_apart_and_counted(monkeypatch):
     """The steps are scripted; a checkpoint with the marks would make them."""
-    checkpoint = loading.load(source.find("nano"), Placement.on("cpu"))
+    checkpoint = loading.load(locate.find("nano"), Placement.on("cpu"))
     blank = checkpoint.vocabulary.text_blank
     ids = dataclasses.replace(checkpoint.vocabulary, echo_begin=1, echo_end=2)
     encode = checkpoint.text_tokenizer.encode

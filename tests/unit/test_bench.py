@@ -10,10 +10,10 @@ import torch
 
 from kimi_demo.__main__ import main
 from kimi_demo.checkpoint import loading
+from kimi_demo.checkpoint.locate import EMBEDDED_FOLDER
 from kimi_demo.checkpoint.placement import Placement
 from kimi_demo.checkpoint.random_weights import random_tensors
 from kimi_demo.checkpoint.released import TINY, write_configuration
-from kimi_demo.checkpoint.source import EMBEDDED_FOLDER
 from kimi_demo.cli.bench import comparison, surroundings
 from kimi_demo.cli.bench.speed import spread
 from kimi_demo.engine.local import LocalEngine

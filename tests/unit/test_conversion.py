@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from kimi_demo.checkpoint import conversion, source
+from kimi_demo.checkpoint import conversion, locate
 from kimi_demo.checkpoint.layout import Layout
 from kimi_demo.cli import convert as command
 from kimi_demo.errors import CheckpointError
@@ -324,7 +324,7 @@ def test_another_file_is_never_taken_for_a_converted_one(changed, release, lines
 
 
 def test_what_is_safetensors_stays_where_it_is(tmp_path):
-    layout = source.find("nano")
+    layout = locate.find("nano")
     assert conversion.with_safetensors(layout, tmp_path / "cache", print) == layout
     assert not (tmp_path / "cache").exists()
 

@@ -8,7 +8,7 @@ from huggingface_hub import constants
 
 from kimi_demo.__main__ import main
 from kimi_demo.checkpoint import conversion, hub
-from kimi_demo.checkpoint.source import EMBEDDED_FOLDER
+from kimi_demo.checkpoint.locate import EMBEDDED_FOLDER
 
 
 @pytest.fixture(autouse=True)
@@ -117,7 +117,7 @@ def test_what_would_be_downloaded(examine, released, monkeypatch):
         hub.Download("a/b", "model-1-of-35.safetensors", 2**30),
         hub.Download("a/b", "audio_detokenizer/model.pt", 19 * 2**30),
     ]
-    monkeypatch.setattr(hub, "described", lambda *_: configurations)
+    monkeypatch.setattr(hub, "download_configuration", lambda *_: configurations)
     monkeypatch.setattr(hub, "pending", lambda *_: files)
     monkeypatch.setattr(hub, "cache_folder", lambda: released)
     _, topics = examine("--model", "a/b")

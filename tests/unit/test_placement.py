@@ -9,7 +9,7 @@ import torch
 from accelerate import dispatch_model
 from safetensors.torch import save_file
 
-from kimi_demo.checkpoint import loading, source
+from kimi_demo.checkpoint import loading, locate
 from kimi_demo.checkpoint.loading import load_language_model
 from kimi_demo.checkpoint.parts import EmptyParts
 from kimi_demo.checkpoint.placement import (
@@ -147,7 +147,7 @@ FULL = Precision(torch.float32)
 
 
 def test_a_plan_that_needs_the_disk_is_loaded_as_planned():
-    layout = source.find("nano")
+    layout = locate.find("nano")
     parts = EmptyParts.of(layout)
     whole = plan(parts, free_memory("cpu"), FULL)
     assert whole.language_model == Placement.on("cpu").language_model

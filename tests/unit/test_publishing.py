@@ -11,7 +11,7 @@ import yaml
 from safetensors import safe_open
 
 from kimi_demo.__main__ import main
-from kimi_demo.checkpoint import conversion, loading, source
+from kimi_demo.checkpoint import conversion, loading, locate
 from kimi_demo.checkpoint.layout import Layout
 from kimi_demo.checkpoint.placement import Placement
 from kimi_demo.model.prompt import PromptStreams
@@ -31,7 +31,7 @@ def published(tmp_path_factory):
 @pytest.fixture(scope="module")
 def both(published, tmp_path_factory):
     """nano as it is, and after the round trip."""
-    nano = source.find("nano")
+    nano = locate.find("nano")
     cache = tmp_path_factory.mktemp("cache")
     again = conversion.with_safetensors(Layout.of(published), cache, lambda line: None)
     return [loading.load(layout, Placement.on("cpu")) for layout in (nano, again)]
@@ -76,7 +76,7 @@ def test_configurations_have_the_published_keys(published):
     assert config["use_whisper_feature"] is True
     flow = yaml.safe_load((published / "audio_detokenizer" / "config.yaml").read_text())
     assert flow["model"]["dit"]["ffn_gated_glu"] is False  # the reference takes it for true
-    nano = json.loads((source.EMBEDDED_FOLDER / "config.json").read_text())
+    nano = json.loads((locate.EMBEDDED_FOLDER / "config.json").read_text())
     assert config == config | nano
 
 

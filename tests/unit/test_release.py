@@ -10,7 +10,7 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from kimi_demo.audio import Audio
-from kimi_demo.checkpoint import conversion, loading, source
+from kimi_demo.checkpoint import conversion, loading, locate
 from kimi_demo.checkpoint.layout import Layout
 from kimi_demo.checkpoint.placement import Placement
 from kimi_demo.engine.local import LocalEngine
@@ -37,7 +37,7 @@ def release(released, tmp_path):
 
 
 def load(folder, cache):
-    layout = conversion.with_safetensors(source.find(str(folder)), cache, lambda line: None)
+    layout = conversion.with_safetensors(locate.find(str(folder)), cache, lambda line: None)
     return loading.load(layout, Placement.on("cpu"))
 
 
@@ -210,20 +210,20 @@ def test_no_checkpoint_at_all(release, cache):
     (release / "config.json").unlink()
     for name in (str(release), "unknown", str(release / "nowhere")):
         with pytest.raises(CheckpointError, match=r"^there is no checkpoint .*use nano"):
-            source.find(name)
+            locate.find(name)
 
 
 def test_a_folder_has_no_revision(released):
     with pytest.raises(CheckpointError, match="leave the revision out"):
-        source.find(str(released), "main")
+        locate.find(str(released), "main")
 
 
 def test_a_base_checkpoint_is_pointed_out(release):
     said = []
-    source.find(str(release), report=said.append)
+    locate.find(str(release), report=said.append)
     assert said == []
     release.rename(release.with_name("Kimi-Audio-7B"))
-    source.find(str(release.with_name("Kimi-Audio-7B")), report=said.append)
+    locate.find(str(release.with_name("Kimi-Audio-7B")), report=said.append)
     (line,) = said
     assert "base checkpoint, which cannot chat" in line
 

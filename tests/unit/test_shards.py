@@ -8,8 +8,8 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from kimi_demo.checkpoint import conversion, loading, source
-from kimi_demo.checkpoint.inspection import inspect
+from kimi_demo.checkpoint import conversion, loading, locate
+from kimi_demo.checkpoint.inspection import stored_tensors
 from kimi_demo.checkpoint.layout import SPEECH_TOKENIZER_FOLDER, Layout
 from kimi_demo.checkpoint.placement import Placement
 from kimi_demo.checkpoint.writing import write
@@ -60,7 +60,7 @@ def spoilt(parted, tmp_path):
 
 
 def load(root):
-    return loading.load(source.find(str(root)), Placement.on("cpu"))
+    return loading.load(locate.find(str(root)), Placement.on("cpu"))
 
 
 def values_of(checkpoint):
@@ -86,7 +86,7 @@ def change(file, edit):
 
 def refuses(root, *words):
     """Loading and looking both end in one line with all of these words."""
-    for look in (load, lambda root: list(inspect(source.find(str(root))))):
+    for look in (load, lambda root: [*stored_tensors(locate.find(str(root)))]):
         with pytest.raises(CheckpointError) as caught:
             look(root)
         line = str(caught.value)
@@ -98,7 +98,7 @@ def test_shards_hold_the_same_model(whole, parted):
     one, several = values_of(load(whole)), values_of(load(parted))
     assert len(one) == len(several) > 100
     assert all(torch.equal(a, b) for a, b in zip(one, several, strict=True))
-    assert list(inspect(source.find(str(whole)))) == list(inspect(source.find(str(parted))))
+    assert [*stored_tensors(locate.find(str(whole)))] == [*stored_tensors(locate.find(str(parted)))]
 
 
 @pytest.mark.parametrize("part", PARTS)

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from kimi_demo.audio import INPUT_SAMPLE_RATE, Audio
-from kimi_demo.checkpoint import source
+from kimi_demo.checkpoint import locate
 from kimi_demo.cli.bench.report import TEXT
 from kimi_demo.cli.bench.speed import speech_speed
 from kimi_demo.events import collect
@@ -41,7 +41,7 @@ service.close()
 
 def files(bench: Bench) -> Mapping[str, Figure]:
     """Megabytes of all weights, and of the largest file."""
-    found = source.find(bench.checkpoint).root.rglob("*")
+    found = locate.find(bench.checkpoint).root.rglob("*")
     sizes = [path.stat().st_size / MB for path in found if path.suffix in WEIGHTS]
     return {
         "weights": Figure(round(sum(sizes), 2), len(sizes)),

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import torch
 
-from kimi_demo.checkpoint import loading, source
+from kimi_demo.checkpoint import loading, locate
 from kimi_demo.checkpoint.conversion import with_safetensors
 from kimi_demo.checkpoint.layout import CONFIG, Layout
 from kimi_demo.checkpoint.placement import Placement
@@ -102,8 +102,8 @@ def _opened(wish: Wish) -> Iterator[_Subject]:
     """Finds the checkpoint, or describes one that will be filled at random; plans its places."""
     if not wish.random:
         named = (wish.options.model, wish.options.revision)
-        places = _planned(wish, source.described(*named))
-        yield _Subject(wish, with_safetensors(source.find(*named)), *places, stored_in)
+        places = _planned(wish, locate.find_configuration(*named))
+        yield _Subject(wish, with_safetensors(locate.find(*named)), *places, stored_in)
         return
     with tempfile.TemporaryDirectory() as folder:
         layout = write_configuration(RANDOM_SIZES[wish.random], Path(folder) / "random")

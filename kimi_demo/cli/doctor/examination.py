@@ -14,7 +14,7 @@ from pathlib import Path
 
 import torch
 
-from kimi_demo.checkpoint import hub, source
+from kimi_demo.checkpoint import hub, locate
 from kimi_demo.checkpoint.conversion import default_cache
 from kimi_demo.checkpoint.inspection import learned_values, stored_tensors
 from kimi_demo.checkpoint.layout import PICKLE, Layout
@@ -51,8 +51,8 @@ def examine(options: ModelOptions) -> Iterator[Finding]:
             yield from _sizes(options, EmptyParts.of(layout))
             yield _plan(options, layout)
         named = (options.model, options.revision)
-        waiting = source.pending(*named)
-        yield from _downloads(waiting) if waiting else _files(source.find(*named))
+        waiting = locate.pending_downloads(*named)
+        yield from _downloads(waiting) if waiting else _files(locate.find(*named))
     except KimiError as exc:
         yield Finding("model", str(exc), ok=False)
 
@@ -93,7 +93,7 @@ def _is_release(options: ModelOptions) -> bool:
 def _described(options: ModelOptions) -> Iterator[Layout]:
     """The configurations. Those of the release are known here: nothing is fetched for it."""
     if not _is_release(options):
-        yield source.described(options.model, options.revision)
+        yield locate.find_configuration(options.model, options.revision)
         return
     with tempfile.TemporaryDirectory() as folder:
         yield write_configuration(RELEASED, Path(folder) / "released")

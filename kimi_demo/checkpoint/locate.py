@@ -33,16 +33,16 @@ def find(model: str, revision: str | None = None, report: Callable[[str], None] 
     return hub.download(model, revision, report) if on_hub else Layout.of(folder)
 
 
-def described(
+def find_configuration(
     model: str, revision: str | None = None, report: Callable[[str], None] = _log
 ) -> Layout:
     """As `find`, but of the hub's files only the configurations are sure to be there."""
     if is_on_hub(model):
-        return hub.described(model, revision, report)
+        return hub.download_configuration(model, revision, report)
     return find(model, revision, report)
 
 
-def pending(model: str, revision: str | None = None) -> list[hub.Download]:
+def pending_downloads(model: str, revision: str | None = None) -> list[hub.Download]:
     """What `find` would have to fetch first. Raises: CheckpointError as `find`."""
     return hub.pending(model, revision) if is_on_hub(model) else []
 
