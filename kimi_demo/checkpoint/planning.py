@@ -58,16 +58,18 @@ def plan(
     memory: Memory,
     precision: Precision = Precision(),
     offload: Offload | None = None,
+    slots: int = 1,
 ) -> Placement:
     """Where everything goes, with the memory plan as its rows.
 
-    memory: without any GPU in it the model computes on the CPU.
+    memory: without any GPU in it the model computes on the CPU. slots: of the cache, one for each
+        answer that is made at once.
     Raises: CheckpointError that says what would fit, if this does not.
     """
     memory = {"cpu": free_memory("cpu")["cpu"], **memory}
-    found = _placement(_Needs.of(parts, precision, memory), memory, offload)
+    found = _placement(_Needs.of(parts, precision, memory, slots), memory, offload)
     if found is None:
-        raise CheckpointError(_misfit(parts, memory, precision, offload))
+        raise CheckpointError(_misfit(parts, memory, precision, offload, slots))
     return found
 
 
@@ -86,8 +88,8 @@ def free_memory(device: str = "auto") -> dict[Place, int]:
 class _Needs:
     """Bytes of everything. model: on the meta device, its tensors as large as they will be stored.
 
-    cache: keys and values of one layer. working: activations wherever layers compute. speech:
-    weights of each speech part.
+    cache: keys and values of one layer, of all slots. working: activations wherever layers compute.
+    speech: weights of each speech part.
     """
 
     precision: Precision
@@ -97,7 +99,7 @@ class _Needs:
     speech: Mapping[str, int]
 
     @classmethod
-    def of(cls, parts: EmptyParts, precision: Precision, memory: Memory) -> _Needs:
+    def of(cls, parts: EmptyParts, precision: Precision, memory: Memory, slots: int) -> _Needs:
         config, size = parts.language_model.config, precision.dtype.itemsize
         # Of a prompt that fills all positions: states, the feed-forward part's products, the mask
         # (as bool and added); if quantised, the largest weight unpacked for its product.
@@ -107,7 +109,7 @@ class _Needs:
         return cls(
             precision,
             _as_stored(LanguageModel.empty(config, "meta"), precision, _gpus(memory) != {}),
-            2 * config.num_kv_heads * config.max_positions * config.head_size * size,
+            2 * slots * config.num_kv_heads * config.max_positions * config.head_size * size,
             (rows + unpacked) * size + config.max_positions**2 * (1 + size),
             {
                 TOKENIZER: num_values(parts.speech_tokenizer) * torch.float32.itemsize,
@@ -220,10 +222,10 @@ def _rows(needs: _Needs, device_map: DeviceMap, speech: Mapping[str, Place]) -> 
 
 
 def _misfit(
-    parts: EmptyParts, memory: Memory, precision: Precision, offload: Offload | None
+    parts: EmptyParts, memory: Memory, precision: Precision, offload: Offload | None, slots: int
 ) -> str:
     """What is needed, what is there, and every option that would do."""
-    needs = _Needs.of(parts, precision, memory)
+    needs = _Needs.of(parts, precision, memory, slots)
     gpus = _gpus(memory)
     total = needs.language_model() + needs.working + needs.speech_parts(*needs.speech)
     total += RUNTIME_BYTES if gpus else 0
@@ -236,7 +238,7 @@ def _misfit(
     remedies = [
         option
         for option, (other, to) in options.items()
-        if _placement(_Needs.of(parts, other, memory), memory, to)
+        if _placement(_Needs.of(parts, other, memory, slots), memory, to)
     ]
     stored = precision.quantization or str(precision.dtype).removeprefix("torch.")
     return (

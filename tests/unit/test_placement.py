@@ -136,6 +136,16 @@ def test_without_a_gpu(released):
     assert set(placement.language_model.values()) == {"cpu", "disk"}
 
 
+def test_every_slot_has_a_cache(released):
+    def cache(slots):
+        rows = plan(released, gib(80), slots=slots).rows
+        return sum(row.num_bytes for row in rows if row.group.startswith("cache"))
+
+    assert cache(16) == 16 * cache(1)
+    with pytest.raises(CheckpointError, match=r"needs 35\.2 GiB"):  # 27.2, and 15 caches
+        plan(released, gib(32), slots=16)
+
+
 def test_the_table(released):
     table = plan(released, gib(16, 16)).table().splitlines()
     assert len({len(line) for line in table}) == 1
