@@ -13,9 +13,7 @@ from kimi_demo import space  # first: on ZeroGPU nothing may import torch before
 from kimi_demo.api import Service, routes
 from kimi_demo.api.history import AnswerStore
 from kimi_demo.api.keys import Keys
-from kimi_demo.engine.measured import MeasuredEngine
-from kimi_demo.engine.opening import open_engine
-from kimi_demo.engine.shared import SharedEngine
+from kimi_demo.engine.open import open_engine
 from kimi_demo.errors import InputError, KimiError
 from kimi_demo.metrics import Metrics
 from kimi_demo.settings import Settings
@@ -35,7 +33,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stderr.write(f"{exc}\n")
         return 2
     try:
-        page = build_ui(service.engine, settings.ui_language).queue(max_size=settings.max_queue)
+        page = build_ui(service.engine, settings.ui_language)
         options = launch_options(service.engine.capabilities, settings)
         page.launch(**options, **with_api(service, settings))
     finally:
@@ -55,8 +53,8 @@ def serve(settings: Settings) -> Service:
     engine, away = open_engine(space.adapted(settings.model), settings.remote), ""
     if settings.remote is None:
         engine, away = space.on_lent_gpu(engine), space.why_no_api()
-    shared = MeasuredEngine(SharedEngine(engine, settings.max_queue), metrics)
-    return Service(shared, metrics, keys, answers, away=away)
+    engine.serve(settings.max_queue, metrics)
+    return Service(engine, metrics, keys, answers, away=away)
 
 
 def with_api(service: Service, settings: Settings) -> dict[str, object]:

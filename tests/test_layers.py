@@ -13,6 +13,7 @@ PACKAGE = "kimi_demo"
 
 # Which layer may import which, itself aside. A layer is a sub-package or a module of the package.
 VALUES = {"errors", "options", "audio", "text", "messages", "events", "choices", "tasks"}
+VALUES |= {"intents", "transcripts", "subtitles", "conversation", "voice_activity"}
 VALUES |= {"encoding", "metrics"}
 MAY_IMPORT = {
     **{value: VALUES for value in VALUES},
@@ -22,21 +23,20 @@ MAY_IMPORT = {
     "engine": VALUES | {"model", "checkpoint", "wire"},
     "settings": {"errors", "options"},
     "space": VALUES | {"engine", "settings"},
-    "services": VALUES | {"engine"},
-    "api": VALUES | {"engine", "services", "wire"},
-    "ui": VALUES | {"engine", "services", "settings"},
-    "cli": VALUES | {"api", "engine", "checkpoint", "services", "settings"},
+    "api": VALUES | {"engine", "wire"},
+    "ui": VALUES | {"engine", "settings"},
+    "cli": VALUES | {"api", "engine", "checkpoint", "settings"},
     "__main__": {"cli"},
     "app": VALUES | {"engine", "settings", "space", "ui", "api"},
     "__init__": VALUES,
 }
-# The page and the commands know engines by their interface; who computes is the factory's business.
-ENGINE_FOR_OTHERS = {"base", "opening", "shared", "measured", "scripted", "doctor", "bench"}
+# The page and the commands know engines by their interface and what tasks can do without a model;
+# who computes is the factory's business.
+ENGINE_FOR_OTHERS = {"base", "job", "open", "tasks", "scripted", "doctor", "bench"}
 # Only these touch the network or serve pages.
 FORBIDDEN = {
     "model": {"gradio", "soundfile", "httpx", "requests", "argparse", "torchaudio", "librosa"},
     "engine": {"gradio", "soundfile", "argparse"},
-    "services": {"torch", "transformers", "gradio"},
     "wire": {"torch", "transformers", "gradio", "fastapi"},
     "api": {"torch", "transformers", "gradio"},
     "ui": {"torch", "transformers"},
@@ -119,7 +119,7 @@ def test_an_upward_arrow_is_seen(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize(
     "module",
-    ["kimi_demo.ui", "kimi_demo.api", "kimi_demo.engine.remote", "kimi_demo.engine.opening"],
+    ["kimi_demo.ui", "kimi_demo.api", "kimi_demo.engine.remote", "kimi_demo.engine.open"],
 )
 def test_the_page_does_without_torch(module):
     program = f"import sys, {module}; sys.exit('torch' in sys.modules)"

@@ -12,9 +12,11 @@ import torch
 
 from kimi_demo.audio import INPUT_SAMPLE_RATE, Audio
 from kimi_demo.checkpoint.loading import Checkpoint
-from kimi_demo.engine.base import Capabilities
+from kimi_demo.engine import tasks
+from kimi_demo.engine.base import Capabilities, Engine
 from kimi_demo.engine.hearing import RememberingListener
 from kimi_demo.engine.speech import SpeechWorker
+from kimi_demo.engine.turn import TurnRequest
 from kimi_demo.engine.writing import WrittenAnswer
 from kimi_demo.errors import EngineError, KimiError, PromptError
 from kimi_demo.events import (
@@ -29,7 +31,7 @@ from kimi_demo.events import (
     Timings,
     Weighed,
 )
-from kimi_demo.messages import Request
+from kimi_demo.intents import Intent
 from kimi_demo.model.detokenizer.mel_stream import NoiseSource
 from kimi_demo.model.generation import GenerationRules, Step, Turn, generate, step_budget
 from kimi_demo.model.prompt import Heard, PromptBuilder, PromptRules, PromptStreams
@@ -50,13 +52,13 @@ class Behaviour:
     noise: Callable[[int], int | NoiseSource] = int
 
 
-class LocalEngine:
-    """One request at a time; others wait for the slot."""
+class LocalEngine(Engine):
+    """One turn at a time; others wait for the slot."""
 
     def __init__(self, checkpoint: Checkpoint, behaviour: Behaviour | None = None) -> None:
+        super().__init__(_capabilities(checkpoint))
         self._behaviour = behaviour or Behaviour()
         self._checkpoint: Checkpoint | None = checkpoint
-        self._capabilities = _capabilities(checkpoint)
         self._slot = threading.Lock()
         model = checkpoint.language_model
         self._cache = model.new_cache(slots=1)
@@ -68,12 +70,12 @@ class LocalEngine:
             self._behaviour.prompt,
         )
 
-    @property
-    def capabilities(self) -> Capabilities:
-        return self._capabilities
+    def answer(self, intent: Intent) -> Generator[Event, None, None]:
+        """See `Engine.answer`."""
+        return tasks.answer(intent, self.capabilities, self.run_turn)
 
-    def stream(self, request: Request) -> Generator[Event, None, None]:
-        """Yields the answer's events; see `Engine.stream`."""
+    def run_turn(self, request: TurnRequest) -> Generator[Event, None, None]:
+        """Yields the events of one turn of the model; see `engine.turn.RunTurn`."""
         with self._slot:
             answer = _Answer(self._loaded(), request, self._behaviour.noise(request.seed))
             try:
@@ -86,7 +88,8 @@ class LocalEngine:
                 answer.close()
 
     def close(self) -> None:
-        """Waits for the answer in work, then frees the model and what it heard."""
+        """Cancels all jobs, then frees the model and what it heard."""
+        super().close()
         with self._slot:
             if self._checkpoint is not None:
                 self._checkpoint = None
@@ -97,7 +100,7 @@ class LocalEngine:
             raise EngineError("the engine is closed: start the app again")
         return self._checkpoint
 
-    def _answer(self, answer: _Answer, request: Request) -> Iterator[Event]:
+    def _answer(self, answer: _Answer, request: TurnRequest) -> Iterator[Event]:
         prompt = self._builder.build(request.messages, request.output)
         if max(prompt.audio_ids) >= self._loaded().language_model.config.vocabulary_size:
             raise PromptError("the history holds codes of another model: ask without it")
@@ -106,7 +109,7 @@ class LocalEngine:
         yield from respond(answer, request, prompt)
 
     def _generate(
-        self, answer: _Answer, request: Request, prompt: PromptStreams
+        self, answer: _Answer, request: TurnRequest, prompt: PromptStreams
     ) -> Iterator[Event]:
         turn = self._turn(request, prompt)
         yield Started(len(prompt))
@@ -118,7 +121,7 @@ class LocalEngine:
         yield from answer.finish(turn.finish_reason)
 
     def _choose(
-        self, answer: _Answer, request: Request, prompt: PromptStreams
+        self, answer: _Answer, request: TurnRequest, prompt: PromptStreams
     ) -> Generator[Event, None, None]:
         yield Started(len(prompt))
         checkpoint = self._loaded()
@@ -132,7 +135,7 @@ class LocalEngine:
         yield from answer.take_choice(request.options[likeliest].label, len(answers[likeliest]))
         yield from answer.finish("stop")
 
-    def _turn(self, request: Request, prompt: PromptStreams) -> Turn:
+    def _turn(self, request: TurnRequest, prompt: PromptStreams) -> Turn:
         checkpoint = self._loaded()
         rules = self._behaviour.generation
         steps = step_budget(
@@ -161,7 +164,9 @@ class LocalEngine:
 class _Answer:
     """The answer in the making: turns steps into events and keeps count."""
 
-    def __init__(self, checkpoint: Checkpoint, request: Request, noise: int | NoiseSource) -> None:
+    def __init__(
+        self, checkpoint: Checkpoint, request: TurnRequest, noise: int | NoiseSource
+    ) -> None:
         self._started = time.perf_counter()
         self._vocabulary = checkpoint.vocabulary
         self._sample_rate = checkpoint.detokenizer.sample_rate_hz

@@ -80,7 +80,8 @@ def build_ui(engine: Engine, ui_language: str = "auto") -> gr.Blocks:
                     tab(engine, words)
             with gr.Tab(tr("tab_about"), id="about", elem_id="tab-about"):
                 AboutTab(engine.capabilities, page)
-    return page
+    # The engine has a line for everybody; in one of Gradio's, callers of the API would overtake.
+    return page.queue(default_concurrency_limit=None)
 
 
 def launch_options(capabilities: Capabilities, settings: Settings) -> dict[str, Any]:

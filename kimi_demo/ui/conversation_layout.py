@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import gradio as gr
 
+from kimi_demo.conversation import Conversation
 from kimi_demo.engine.base import Engine
-from kimi_demo.services.conversation import Conversation
 from kimi_demo.ui.examples import questions, sounds, worded
 from kimi_demo.ui.i18n import tr
 from kimi_demo.ui.listening import sound_input

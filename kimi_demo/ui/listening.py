@@ -14,8 +14,7 @@ from kimi_demo.audio import INPUT_SAMPLE_RATE, Audio
 from kimi_demo.engine.base import Engine
 from kimi_demo.errors import AudioError
 from kimi_demo.events import Event, Finished, Queued, StartedOver, TextDelta, Weighed
-from kimi_demo.messages import Request
-from kimi_demo.services import retrying
+from kimi_demo.intents import Ask, Caption, Choose, heard_s
 from kimi_demo.ui.charts import probability_chart
 from kimi_demo.ui.examples import worded
 from kimi_demo.ui.i18n import tr
@@ -100,10 +99,9 @@ class AnswerBox:
 
 
 class AnswerView:
-    """Turns the events of one answer about a sound into changes of the page."""
+    """Turns the events of one answer about a sound into changes of the page. heard_s: of it."""
 
-    def __init__(self, request: Request, heard_s: float, words: Mapping[str, str]) -> None:
-        self._labels = tuple(option.label for option in request.options)
+    def __init__(self, heard_s: float, words: Mapping[str, str]) -> None:
         self._heard_s = heard_s
         self._words = words
         self._text = ""
@@ -121,17 +119,25 @@ class AnswerView:
                 self._text = ""
                 yield Change(text="")
             case Weighed():
-                chances = dict(zip(self._labels, event.probabilities, strict=True))
+                chances = dict(zip(event.options, event.probabilities, strict=True))
                 yield Change(chart=probability_chart(chances, self._words))
             case Finished():
                 yield Change(report=transcript_report(event, self._heard_s, self._words))
 
 
-def answered(
-    engine: Engine, request: Request, heard_s: float, words: Mapping[str, str]
+def answer_changes(
+    engine: Engine, intent: Caption | Ask | Choose, words: Mapping[str, str]
 ) -> Iterator[Change]:
-    """The changes that show one answer, from an empty page on; closing it closes the engine's."""
-    view = AnswerView(request, heard_s, words)
-    with closing(retrying.stream(engine, request)) as events:
-        for event in events:
-            yield from view.changes(event)
+    """The changes that show one answer, from an empty page on; closing it cancels the job.
+
+    Raises: InputError at once for what cannot be asked.
+    """
+    view = AnswerView(heard_s(intent), words)
+    events = engine.stream(intent)
+
+    def changes() -> Iterator[Change]:
+        with closing(events):
+            for event in events:
+                yield from view.changes(event)
+
+    return changes()

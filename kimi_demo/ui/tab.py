@@ -13,7 +13,7 @@ from gradio.events import Dependency
 from gradio.i18n import I18nData
 
 from kimi_demo.engine.base import Engine
-from kimi_demo.services.languages import DETECT
+from kimi_demo.text.languages import DETECT
 from kimi_demo.ui.failures import readable, toast
 from kimi_demo.ui.i18n import tr
 from kimi_demo.ui.view import LANGUAGE_NAMES
@@ -38,11 +38,6 @@ def language_choices(codes: Iterable[str]) -> list[tuple[I18nData | str, str]]:
 def changed(values: Mapping[Component, Any]) -> Updates:
     """The updates among these values; None leaves a component as it is."""
     return {component: value for component, value in values.items() if value is not None}
-
-
-def engine_queue(engine: Engine) -> dict[str, Any]:
-    """As many runs at a time as the engine serves, whichever tab they are for: others wait."""
-    return {"concurrency_id": "engine", "concurrency_limit": engine.capabilities.slots}
 
 
 @contextmanager
@@ -130,7 +125,7 @@ class TaskTab(ABC):
         outputs: list[Component],
         js: str | None = None,
     ) -> Dependency:
-        """A run in the queue behind other visitors, of which the tab shows every update."""
+        """A run, of which the tab shows every update."""
         return gr.on(
             triggers,
             run,
@@ -140,7 +135,6 @@ class TaskTab(ABC):
             show_progress="minimal",
             show_progress_on=self.report,
             api_visibility="private",
-            **engine_queue(self._engine),
         )
 
     def _on_end(

@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from contextlib import closing
 
 import gradio as gr
 
 from kimi_demo.audio import Audio
 from kimi_demo.choices import ChoiceTask
-from kimi_demo.engine.base import Capabilities, Engine
+from kimi_demo.engine.base import Capabilities
 from kimi_demo.events import Answer, collect
-from kimi_demo.messages import Request
-from kimi_demo.services import retrying
+from kimi_demo.intents import Ask, Choose
 from kimi_demo.ui.examples import labelled, sounds
 from kimi_demo.ui.i18n import EN, ZH, tr, words_for
-from kimi_demo.ui.listening import AnswerBox, answered, heard, sound_input
+from kimi_demo.ui.listening import AnswerBox, answer_changes, heard, sound_input
 from kimi_demo.ui.tab import (
     QUIET,
     Actions,
@@ -24,7 +22,6 @@ from kimi_demo.ui.tab import (
     Updates,
     aside,
     changed,
-    engine_queue,
     readable_errors,
 )
 
@@ -60,23 +57,17 @@ def preset_words(capabilities: Capabilities) -> dict[str, tuple[str, str]]:
     return named
 
 
-def question_request(
-    engine: Engine, sound: Audio, task: str, question: str, options: str
-) -> Request:
-    """The request for what was chosen on the page or sent to an endpoint.
-
-    Raises: InputError for an empty question, an unknown task or unusable options; AudioError.
-    """
-    tasks = engine.capabilities.tasks
+def question_of(sound: Audio, task: str, question: str, options: str) -> Ask | Choose:
+    """What was chosen on the page or sent to an endpoint."""
     if task == ASK:
-        return tasks.ask(sound, question)
-    return tasks.choose(sound, task, split_options(options), question)
+        return Ask.about(sound, question)
+    return Choose.about(sound, task, tuple(split_options(options)), question)
 
 
-def chances(request: Request, answer: Answer) -> dict[str, float]:
+def chances(answer: Answer) -> dict[str, float]:
     """Probability of each option; empty where a server does not tell them."""
-    labels = [option.label for option in request.options] if answer.probabilities else []
-    return {k: round(p, 4) for k, p in zip(labels, answer.probabilities, strict=True)}
+    found = zip(answer.options, answer.probabilities, strict=True)
+    return {option: round(chance, 4) for option, chance in found}
 
 
 class UnderstandTab(TaskTab):
@@ -168,7 +159,6 @@ class UnderstandTab(TaskTab):
             inputs=[self.audio, self.question],
             outputs=[text],
             api_name="ask",
-            **engine_queue(self._engine),
         )
         gr.on(
             [],
@@ -176,7 +166,6 @@ class UnderstandTab(TaskTab):
             inputs=[self.audio, task, options, question],
             outputs=[result],
             api_name="choose",
-            **engine_queue(self._engine),
         )
 
     def ask(self, audio: str, question: str) -> str:
@@ -188,9 +177,7 @@ class UnderstandTab(TaskTab):
         """
         english = self._words["en"]
         with readable_errors(english):
-            request = question_request(self._engine, heard(audio, english), ASK, question, "")
-            with closing(retrying.stream(self._engine, request)) as events:
-                return collect(events).text
+            return collect(self._engine.stream(Ask.about(heard(audio, english), question))).text
 
     def choose(
         self, audio: str, task: str, options: str = "", question: str = ""
@@ -209,10 +196,9 @@ class UnderstandTab(TaskTab):
         english = self._words["en"]
         with readable_errors(english):
             sound = heard(audio, english)
-            request = question_request(self._engine, sound, task, question, options)
-            with closing(self._engine.stream(request)) as events:
-                answer = collect(events)
-        return {"text": answer.text, "options": chances(request, answer)}
+            chosen = Choose.about(sound, task, tuple(split_options(options)), question)
+            answer = collect(self._engine.stream(chosen))
+        return {"text": answer.text, "options": chances(answer)}
 
     def _run(
         self, path: str | None, task: str, question: str, options: str, visitor: gr.Request
@@ -224,9 +210,10 @@ class UnderstandTab(TaskTab):
         self, path: str | None, task: str, question: str, options: str, words: Mapping[str, str]
     ) -> Iterator[Updates]:
         sound = heard(path, words)
-        request = question_request(self._engine, sound, task, question, options)
+        asked = question_of(sound, task, question, options)
+        changes = answer_changes(self._engine, asked, words)
         yield dict.fromkeys((self.answer, self.chart, self.report), "") | self.actions.busy()
-        for change in answered(self._engine, request, sound.duration_s, words):
+        for change in changes:
             yield changed(
                 {self.answer: change.text, self.chart: change.chart, self.report: change.report}
             )

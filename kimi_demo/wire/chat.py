@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, Discriminator, Field, Tag
 
+from kimi_demo.wire.progress import AGAIN, ASKED, Progress
 from kimi_demo.wire.speech import Seed, VoiceId
 from kimi_demo.wire.strict import Strict
 
@@ -182,6 +183,17 @@ class ChatRequest(Strict):
         description="An addition: the answer is the likeliest of these; `choice_probabilities` "
         "of the reply says how likely each is.",
     )
+    task: str | None = Field(
+        None,
+        description="An addition: what is done with the one sound of the last message. `caption` "
+        "describes it; a name of `about.tasks.choices` puts that closed question, in other words "
+        "if the message has some, with other options if `guided_choice` has some.",
+    )
+    language: str | None = Field(
+        None, description="An addition: of a caption, a code of `about.tasks.caption_prompts`."
+    )
+    again: bool | None = Field(None, description=AGAIN)
+    progress: bool = Field(False, description=f"{ASKED} Of a stream.")
 
 
 class ReplyAudio(BaseModel):
@@ -294,3 +306,4 @@ class ChatChunk(BaseModel):
     choices: list[ChunkChoice]
     usage: ChatUsage | None = None
     choice_probabilities: list[float] | None = None
+    progress: Progress | None = None

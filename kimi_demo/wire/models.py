@@ -18,8 +18,8 @@ class About(BaseModel):
     languages: list[str] = Field(description="Languages that it speaks, as codes.")
     slots: int = Field(1, description="Requests that it serves at once.")
     tasks: dict[str, Any] = Field(
-        description="Limits, option lists and prompts, as in the checkpoint's tasks.json; prompts "
-        "that the server adds by itself are empty."
+        description="Limits, option lists and prompts, as in the checkpoint's tasks.json; the "
+        "server puts these prompts by itself."
     )
 
 

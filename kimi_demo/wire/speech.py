@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, Field
 
 from kimi_demo.encoding import MAX_SPEED, MIN_SPEED, SoundFormat
+from kimi_demo.wire.progress import ASKED
 from kimi_demo.wire.strict import Strict
 
 MEDIA_TYPES: dict[SoundFormat, str] = {
@@ -61,6 +62,15 @@ class SpeechRequest(Strict):
     top_k: int | None = Field(
         None, ge=0, le=1000, description="An addition: how many candidates each sound has; 0 all."
     )
+    prompt: str | None = Field(
+        None, description="An addition: a way to ask the model for speech, by its name."
+    )
+    check: bool = Field(
+        False,
+        description="An addition: the model listens to each sentence before it is sent, and speaks "
+        "it once more if it cannot understand it.",
+    )
+    progress: bool = Field(False, description=f"{ASKED} Of server-sent events only.")
 
 
 class SpeechUsage(BaseModel):

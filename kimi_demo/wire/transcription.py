@@ -91,11 +91,11 @@ class TranscriptDone(BaseModel):
     finish_reason: str = Field("stop", description="An addition: stop, length or loop.")
 
 
-def usage_of(finished: Finished, audio_tokens: int) -> TranscriptUsage:
-    """What one transcript took. audio_tokens: of the prompt; the rest of it is words."""
+def usage_of(finished: Finished) -> TranscriptUsage:
+    """What one transcript took."""
     read, written = finished.prompt_tokens, finished.text_tokens
-    audio_tokens = min(audio_tokens, read)
-    details = InputTokenDetails(audio_tokens=audio_tokens, text_tokens=read - audio_tokens)
+    heard = min(finished.heard_tokens, read)
+    details = InputTokenDetails(audio_tokens=heard, text_tokens=read - heard)
     return TranscriptUsage(
         type="tokens",
         input_tokens=read,

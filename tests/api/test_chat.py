@@ -34,7 +34,6 @@ from kimi_demo.events import (
     collect,
 )
 from kimi_demo.messages import AudioPart, Message, Option, SpokenPart, TextPart
-from kimi_demo.services import retrying
 from kimi_demo.tasks import Memory, TaskTable
 
 EXAMPLES = Path(__file__).parents[2] / "examples" / "audio"
@@ -425,7 +424,7 @@ def test_what_was_heard_stands_beside_the_answer(serving_script, options):
         assert message.heard == "what does a dog say?"
         assert "hello" in (message.content, message.audio and message.audio.transcript)
         ask(client, [user(heard()), message, user(heard())], "scripted", **options)
-    assert len(engine.requests) == 2  # the reply with all its fields is taken as history
+    assert len(engine.turns) == 2  # the reply with all its fields is taken as history
 
 
 @pytest.mark.parametrize("options", [{}, STREAMED])
@@ -470,7 +469,7 @@ def test_text_alone_and_sound_alone_are_conversation(serving_script):
     sound = {"data": base64.b64encode(Audio(waveform, 16_000).wav()).decode(), "format": "wav"}
     message = user({"type": "input_audio", "input_audio": sound})
     ask(client, [message], model="scripted", extra_body={"repetition_penalty": 1.5})
-    typed, spoken = engine.requests
+    typed, spoken = engine.turns
     tasks = engine.capabilities.tasks
     assert typed.messages == (Message("user", (TextPart("What does a dog say?"),)),)
     assert (typed.task, typed.output, typed.seed, typed.max_new_tokens) == ("chat", "text", 3, 9)
@@ -486,7 +485,7 @@ def test_text_with_sound_is_a_question_about_it(serving_script):
     engine, site = serving_script(WRITTEN)
     ask(site.client(), [user("What is it?", heard("sound-dog.wav"))], model="scripted")
     ask(site.client(), [user(heard("sound-dog.wav"), "What is it?")], "scripted", max_tokens=7)
-    first, second = engine.requests
+    first, second = engine.turns
     tasks = engine.capabilities.tasks
     sound = first.messages[0].parts[1].audio
     asked = tasks.ask(sound, "What is it?")
@@ -503,7 +502,7 @@ def test_text_with_sound_is_a_question_about_it(serving_script):
 def test_text_with_sound_may_be_answered_aloud(serving_script):
     engine, site = serving_script(ANSWER)
     ask(site.client(), [user("Repeat:", heard())], model="scripted", **SPOKEN)
-    (request,) = engine.requests
+    (request,) = engine.turns
     assert (request.task, request.output, request.max_new_tokens) == ("chat", "both", None)
 
 
@@ -517,22 +516,22 @@ def test_an_answer_that_runs_on_is_asked_for_again(serving_script):
     question = [user("What is it?", heard("sound-dog.wav"))]
     reply = ask(site.client(), question, model="scripted")
     assert check_frame(reply, "scripted").message.content == "a dog"
-    assert len(engine.requests) == 2
+    assert len(engine.turns) == 2
     limited = ask(site.client(), question, model="scripted", max_tokens=3)
     assert limited.choices[0].message.content == "on and on"
     assert limited.choices[0].finish_reason == "length"
-    assert len(engine.requests) == 3
+    assert len(engine.turns) == 3
     streamed = list(ask(site.client(), question, model="scripted", stream=True))
     assert check_chunks(streamed, "scripted")[1] == "length"
-    assert len(engine.requests) == 4
+    assert len(engine.turns) == 4
 
 
 def test_a_guided_choice_is_weighed(serving_script):
     script = [Started(9), Weighed((0.25, 0.75)), TextDelta("no"), finished()]
     engine, site = serving_script(script)
     reply = ask(site.client(), model="scripted", extra_body={"guided_choice": ["yes", "no"]})
-    assert engine.requests[0].options == (Option("yes", "yes"), Option("no", "no"))
-    assert engine.requests[0].output == "text"
+    assert engine.turns[0].options == (Option("yes", "yes"), Option("no", "no"))
+    assert engine.turns[0].output == "text"
     assert reply.choices[0].message.content == "no"
     assert reply.choice_probabilities == [0.25, 0.75]
 
@@ -540,7 +539,7 @@ def test_a_guided_choice_is_weighed(serving_script):
 def test_who_can_only_speak_is_heard_in_writing(serving_script):
     engine, site = serving_script(ANSWER, reply_outputs=("both",))
     reply = ask(site.client(), model="scripted")
-    assert engine.requests[0].output == "both"
+    assert engine.turns[0].output == "both"
     choice = check_frame(reply, "scripted")
     assert (choice.message.content, choice.message.audio) == ("hello", None)
     deltas, _ = check_chunks(list(ask(site.client(), model="scripted", stream=True)), "scripted")
@@ -560,8 +559,8 @@ def test_the_codes_of_an_answer_come_back(serving_script):
     assert first.transcript == "hello"
     answer = {"role": "assistant", "audio": {"id": first.id}}
     ask(site.client(), [*DOG, answer, *DOG], model="scripted")
-    assert engine.requests[1].messages[1] == Message("assistant", (SpokenPart(CODES, "hello"),))
-    assert [message.role for message in engine.requests[1].messages] == [
+    assert engine.turns[1].messages[1] == Message("assistant", (SpokenPart(CODES, "hello"),))
+    assert [message.role for message in engine.turns[1].messages] == [
         "user",
         "assistant",
         "user",
@@ -607,7 +606,7 @@ def test_a_system_message_leads_where_it_is_followed(serving_script):
         model="scripted", messages=[system, *DOG, answer, user(heard())]
     )
     assert "x-ignored" not in raw.headers
-    first, second, third = engine.requests[0].messages
+    first, second, third = engine.turns[0].messages
     assert first.parts == (TextPart("Be brief."), TextPart("What does a dog say?"))
     assert second.parts == (TextPart("woof"),)
     assert [type(part) for part in third.parts] == [AudioPart]
@@ -624,7 +623,7 @@ def test_a_system_message_stays_when_turns_are_forgotten(serving_script):
     lost = {"role": "assistant", "audio": {"id": "of long ago"}}
     messages = [system, user("old"), lost, *turns, *DOG]
     ask(site.client(), messages, model="scripted")
-    assert [[part.text for part in m.parts] for m in engine.requests[0].messages] == [
+    assert [[part.text for part in m.parts] for m in engine.turns[0].messages] == [
         ["Be brief.", "question 2"],
         ["answer 2"],
         ["What does a dog say?"],
@@ -662,7 +661,7 @@ def test_a_stop_keeps_the_sound_so_far(serving_script):
     assert (made.text_tokens, made.audio_tokens) == (2, 1)
     answer = {"role": "assistant", "audio": {"id": choice.message.audio.id}}
     ask(site.client(), [*DOG, answer, *DOG], model="scripted")
-    assert engine.requests[1].messages[1].parts == (TextPart("he"),)
+    assert engine.turns[1].messages[1].parts == (TextPart("he"),)
 
 
 @pytest.mark.parametrize("format", ["wav", "mp3", "flac", "opus", "aac", "pcm16"])

@@ -9,9 +9,7 @@ from schemathesis.checks import not_a_server_error
 
 from kimi_demo.api import Service, create_api
 from kimi_demo.engine.base import Capabilities
-from kimi_demo.engine.measured import MeasuredEngine
 from kimi_demo.engine.scripted import ScriptedEngine
-from kimi_demo.engine.shared import SharedEngine
 from kimi_demo.events import (
     AudioDelta,
     Finished,

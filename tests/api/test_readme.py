@@ -13,11 +13,10 @@ from pathlib import Path
 import pytest
 
 from kimi_demo.audio import INPUT_SAMPLE_RATE, read
+from kimi_demo.conversation import Conversation, Turn
 from kimi_demo.events import collect
-from kimi_demo.services.conversation import Conversation, Turn
-from kimi_demo.services.reading import read_aloud
-from kimi_demo.services.segments import without_silence
-from kimi_demo.services.transcribing import transcribe, transcript_of
+from kimi_demo.transcripts import transcript_of
+from kimi_demo.voice_activity import without_silence
 
 ROOT = Path(__file__).parents[2]
 ADDRESS = "http://localhost:7860"

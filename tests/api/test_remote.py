@@ -11,6 +11,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+from kimi_demo.services.conversation import Conversation, Turn
+from kimi_demo.services.reading import read_aloud
+from kimi_demo.services.transcribing import transcribe, transcript_of
 
 from kimi_demo import audio
 from kimi_demo.api.history import AnswerStore
@@ -33,9 +36,6 @@ from kimi_demo.events import (
 )
 from kimi_demo.messages import AudioPart, Message, Request, Sampling, TextPart
 from kimi_demo.options import RemoteOptions
-from kimi_demo.services.conversation import Conversation, Turn
-from kimi_demo.services.reading import read_aloud
-from kimi_demo.services.transcribing import transcribe, transcript_of
 from kimi_demo.tasks import TaskTable
 
 ROOT = Path(__file__).parents[2]

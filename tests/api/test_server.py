@@ -110,14 +110,14 @@ def test_a_server_that_cannot_compute_says_why(serve_api, nano):
 
 
 def test_a_bug_is_a_500_without_details_that_nobody_repeats(guarded):
-    before = len(guarded.service.engine._engine._engine.requests)
+    before = len(guarded.service.engine._engine._engine.turns)
     with pytest.raises(openai.InternalServerError) as failed:
         guarded.client(KEY, max_retries=2).audio.speech.create(**SAY)
     assert failed.value.status_code == 500
     assert "bug" not in str(failed.value.body)
     assert failed.value.code == "internal_error"
     assert failed.value.response.headers["x-request-id"] == failed.value.request_id
-    assert len(guarded.service.engine._engine._engine.requests) == before + 1
+    assert len(guarded.service.engine._engine._engine.turns) == before + 1
     assert guarded.service.metrics.value("kimi_errors_total", error="ValueError") >= 1
 
 

@@ -16,8 +16,7 @@ import soundfile
 from kimi_demo.audio import INPUT_SAMPLE_RATE, Audio, decode, read
 from kimi_demo.engine.base import Capabilities
 from kimi_demo.engine.scripted import ScriptedEngine
-from kimi_demo.events import Finished, Started, TextDelta, Timings
-from kimi_demo.services.transcribing import Transcript, transcribe
+from kimi_demo.events import Finished, Started, TextDelta, Timings, Transcript
 from kimi_demo.tasks import TaskTable
 from kimi_demo.ui.examples import sounds
 from tests.voice import silence, voice
@@ -448,7 +447,7 @@ def test_a_translation_is_asked_with_the_words_of_the_checkpoint(serve_api, spok
     with serve_api(engine) as site, site.client() as client:
         verbose = translated(client, spoken, response_format="verbose_json")
     assert (verbose.text, verbose.language, verbose.task) == ("good day", "english", "translate")
-    (request,) = engine.requests
+    (request,) = engine.turns
     assert request.messages[0].parts[0].text == TaskTable().translation_prompt
     assert request.task == "translation"
 
@@ -483,7 +482,7 @@ def test_what_is_asked_for_reaches_the_model(serve_api, spoken):
             response_format="verbose_json",
             extra_body={"seed": 7, "top_k": 3, "repetition_penalty": 1.5},
         )
-    (request,) = engine.requests
+    (request,) = engine.turns
     assert request.messages[0].parts[0].text == TaskTable().transcription_prompts["zh"]
     text = request.sampling.text
     assert (text.temperature, text.top_k, text.repetition_penalty) == (0.5, 3, 1.5)
@@ -504,7 +503,7 @@ def test_a_language_that_the_model_knows_may_be_named(serve_api, spoken, prompts
         raw = client.audio.transcriptions.with_raw_response.create(
             model="m", file=wav(spoken), language="en", response_format="verbose_json"
         )
-    assert engine.requests[0].messages[0].parts[0].text == prompt
+    assert engine.turns[0].messages[0].parts[0].text == prompt
     assert raw.headers.get("x-ignored") == ignored
     assert raw.parse().language == "english"
 
@@ -527,7 +526,7 @@ def test_words_that_were_sent_are_not_taken_back(serve_api, spoken, stream, time
     with serve_api(engine) as site, site.client() as client:
         reply = client.audio.transcriptions.create(model="m", file=wav(spoken), stream=stream)
         done = list(reply)[-1] if stream else reply
-    assert len(engine.requests) == times
+    assert len(engine.turns) == times
     assert (done.text, done.finish_reason) == ("word", "loop")
     details = done.usage.input_token_details
     assert details.audio_tokens == round(12.5 * 1.5 * times)

@@ -7,12 +7,12 @@ import pytest
 from kimi_demo.audio import Audio
 from kimi_demo.checkpoint import loading, source
 from kimi_demo.checkpoint.placement import Placement
+from kimi_demo.conversation import Conversation, Turn
 from kimi_demo.engine.local import LocalEngine
 from kimi_demo.events import AudioDelta, collect
 from kimi_demo.messages import CODES_PER_S
 from kimi_demo.model.config import LanguageModelConfig
 from kimi_demo.model.generation import GenerationRules, step_budget
-from kimi_demo.services.conversation import Conversation, Turn
 from kimi_demo.tasks import Memory
 from tests.voice import voice
 

@@ -21,7 +21,7 @@ from kimi_demo.events import (
     TextDelta,
     collect,
 )
-from kimi_demo.messages import Message, Request, SpokenPart, TextPart
+from kimi_demo.messages import Message, SpokenPart, TextPart
 from kimi_demo.model.generation import Step
 from kimi_demo.options import ModelOptions
 

@@ -19,7 +19,7 @@ from kimi_demo.checkpoint.layout import Layout
 from kimi_demo.checkpoint.placement import Placement
 from kimi_demo.engine.local import LocalEngine
 from kimi_demo.events import Answer, collect
-from kimi_demo.messages import Message, Request, SpokenPart, TextPart
+from kimi_demo.messages import Message, SpokenPart, TextPart
 from tests.training import toy
 from training import sizes, speak, timing
 from training.__main__ import main

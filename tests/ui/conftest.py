@@ -31,7 +31,7 @@ from kimi_demo.engine.base import Capabilities, Engine
 from kimi_demo.engine.scripted import ScriptedEngine
 from kimi_demo.errors import EngineError
 from kimi_demo.events import AudioDelta, Event, Finished, Started, TextDelta, Timings
-from kimi_demo.messages import Request, TextPart
+from kimi_demo.messages import TextPart
 from kimi_demo.settings import Settings
 from kimi_demo.ui import build_ui, launch_options
 from kimi_demo.ui.examples import sounds

@@ -11,7 +11,6 @@ from playwright.sync_api import expect
 
 from kimi_demo.engine.base import Capabilities
 from kimi_demo.engine.scripted import ScriptedEngine
-from kimi_demo.engine.shared import SharedEngine
 from kimi_demo.events import AudioDelta, Finished, Queued, Timings
 from kimi_demo.tasks import TaskTable
 
@@ -30,7 +29,7 @@ def test_a_visitor_is_told_who_is_served_first(
             assert next(somebody) == Queued(0)
             visitor.speak("Good day.")
             expect(visitor.page.locator("#speech-report")).to_contain_text("1 before you")
-            assert len(engine.requests) == 0  # a generator begins with its second event
+            assert len(engine.turns) == 0  # a generator begins with its second event
         visitor.wait_state("ended")
         expect(visitor.page.locator("#speech-report .figures")).to_be_visible()
-    assert len(engine.requests) == 1
+    assert len(engine.turns) == 1

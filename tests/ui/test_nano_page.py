@@ -21,9 +21,8 @@ from playwright.sync_api import Browser, Locator, expect
 from kimi_demo import audio
 from kimi_demo.engine.base import Engine
 from kimi_demo.engine.factory import create_engine
-from kimi_demo.events import collect
+from kimi_demo.events import Transcript, collect
 from kimi_demo.options import ModelOptions
-from kimi_demo.services.transcribing import Transcript, transcribe
 from kimi_demo.ui.examples import EXAMPLES, worded
 from tests.ui.conftest import BROWSER_FLAGS
 

@@ -11,10 +11,9 @@ from playwright.sync_api import expect
 from kimi_demo.engine.base import Capabilities
 from kimi_demo.engine.scripted import ScriptedEngine
 from kimi_demo.events import AudioDelta, Event, Finished, Started, TextDelta, Timings
-from kimi_demo.messages import Request
-from kimi_demo.services.checking import HeardBack
-from kimi_demo.services.comparing import Piece, compared
 from kimi_demo.tasks import TaskTable
+from kimi_demo.text.comparing import Piece, compared
+from kimi_demo.ui.heard_back import HeardBack
 from kimi_demo.ui.i18n import EN, ZH
 from kimi_demo.ui.said import heard_note, said_note
 from tests.voice import voice
@@ -103,7 +102,7 @@ def test_the_page_tells_what_it_will_say_while_one_types(visitor: Any, site: Any
     expect(said).to_be_hidden()
     visitor.type("Привет")
     expect(said).to_contain_text("Cyrillic")
-    assert site.engine.requests == []
+    assert site.engine.turns == []
 
 
 def test_the_page_listens_back_where_it_is_asked_to(visitor: Any, site: Any):
@@ -120,7 +119,7 @@ def test_the_page_listens_back_where_it_is_asked_to(visitor: Any, site: Any):
     expect(heard).to_contain_text(f"Heard: {HEARD}")
     expect(page.locator("#speech-report .figures")).to_be_visible()
     expect(page.locator("#speech-start")).to_be_enabled()
-    assert [request.output for request in site.engine.requests][-2:] == ["both", "text"]
+    assert [request.output for request in site.engine.turns][-2:] == ["both", "text"]
 
 
 def test_a_phone_shows_both_in_mandarin(visit: Callable[..., Any], site: Any):

@@ -13,7 +13,6 @@ from playwright.sync_api import expect
 from kimi_demo.engine.base import Capabilities
 from kimi_demo.engine.scripted import ScriptedEngine
 from kimi_demo.events import Event, Finished, Started, TextDelta, Timings
-from kimi_demo.messages import Request
 
 PAUSE_S = 0.25
 WORDS = 80  # twenty seconds of writing

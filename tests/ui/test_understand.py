@@ -17,7 +17,7 @@ from kimi_demo.choices import ChoiceTask
 from kimi_demo.engine.base import Capabilities
 from kimi_demo.engine.scripted import ScriptedEngine
 from kimi_demo.events import Event, Finished, Started, TextDelta, Timings, Weighed
-from kimi_demo.messages import Option, Request
+from kimi_demo.messages import Option
 from kimi_demo.tasks import TaskTable
 from kimi_demo.ui.charts import MOST_ROWS, probability_chart
 from kimi_demo.ui.i18n import EN
@@ -99,7 +99,7 @@ def test_presets_are_named_in_both_languages():
 
 def test_ask_returns_the_answer(client: Client, site: Any, sound: Any):
     assert client.predict(sound, question="How many?", api_name="/ask") == "three beeps."
-    assert site.engine.requests[-1].messages[0].parts[0].text == "How many?"
+    assert site.engine.turns[-1].messages[0].parts[0].text == "How many?"
     with pytest.raises(AppError, match="type a sentence"):
         client.predict(sound, question=" ", api_name="/ask")
 
@@ -110,7 +110,7 @@ def test_choose_weighs_the_tasks_options_or_own_ones(client: Client, site: Any, 
     assert result["options"] == pytest.approx({"dog": 0.1667, "cat": 0.5, "bell": 0.3333})
     own = client.predict(sound, "emotion", "calm, excited", "Which one?", api_name="/choose")
     assert own == {"text": "excited", "options": {"calm": 0.25, "excited": 0.75}}
-    asked = site.engine.requests[-1].messages[0].parts[0].text
+    asked = site.engine.turns[-1].messages[0].parts[0].text
     assert asked.startswith("Which one?\nOptions:\n(A) calm\n(B) excited")
     with pytest.raises(AppError, match="between 2 and 26"):
         client.predict(sound, task="emotion", options="one", api_name="/choose")

@@ -14,10 +14,20 @@ import pytest
 from kimi_demo.audio import to_int16
 from kimi_demo.engine.base import Capabilities
 from kimi_demo.errors import AudioError, EngineError
-from kimi_demo.events import AudioDelta, Finished, Queued, Started, TextDelta, Timings, collect
+from kimi_demo.events import (
+    AudioDelta,
+    Finished,
+    Queued,
+    Segment,
+    SegmentStarted,
+    SentenceStarted,
+    Started,
+    TextDelta,
+    Timings,
+    Transcript,
+    collect,
+)
 from kimi_demo.options import ModelOptions
-from kimi_demo.services.reading import SentenceStarted
-from kimi_demo.services.transcribing import Segment, SegmentStarted, Transcript
 from kimi_demo.settings import Settings
 from kimi_demo.tasks import TaskTable
 from kimi_demo.ui.failures import readable

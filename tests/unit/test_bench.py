@@ -3,7 +3,6 @@ are checked for sense, never for speed.
 """
 
 import json
-from dataclasses import replace
 
 import pytest
 import torch
@@ -17,7 +16,9 @@ from kimi_demo.checkpoint.source import EMBEDDED_FOLDER
 from kimi_demo.engine.bench import comparison, surroundings
 from kimi_demo.engine.bench.speed import spread
 from kimi_demo.engine.local import LocalEngine
+from kimi_demo.engine.tasks.speak import sentence
 from kimi_demo.events import collect
+from kimi_demo.intents import Speak
 
 KEYS = {
     *("model", "revision", "random", "devices", "dtype", "quantization", "offload"),
@@ -122,7 +123,7 @@ def tiny(tmp_path_factory):
 
 
 def test_random_weights_speak_and_their_numbers_stay_finite(tiny):
-    request = replace(tiny.tasks.speech("One sentence.", seed=1), max_new_tokens=80)
+    request = sentence(Speak("One sentence.", seed=1, max_new_tokens=80), "One.", tiny.tasks)
     path = comparison.answered(tiny, request, steps=80)
     delay = tiny.language_model.config.audio_delay_tokens
     assert len(path.answer) == 80
@@ -133,7 +134,7 @@ def test_random_weights_speak_and_their_numbers_stay_finite(tiny):
     assert torch.isfinite(scores.audio).all()
     assert scores.audio.std() > 0.1
     engine = LocalEngine(tiny)
-    waveform = collect(engine.stream(request)).waveform
+    waveform = collect(engine.run_turn(request)).waveform
     assert torch.isfinite(torch.from_numpy(waveform)).all()
     assert waveform.std() > 0
 

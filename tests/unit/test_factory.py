@@ -11,6 +11,7 @@ from kimi_demo.engine import factory
 from kimi_demo.engine.factory import create_engine
 from kimi_demo.errors import CheckpointError
 from kimi_demo.events import collect
+from kimi_demo.intents import Speak
 from kimi_demo.options import ModelOptions
 
 ALL_ON_CPU = {"": "cpu"}
@@ -38,8 +39,7 @@ def options(tmp_path):
 
 
 def spoken(engine):
-    request = engine.capabilities.tasks.speech("hello.")
-    answer = collect(engine.stream(request))
+    answer = collect(engine.stream(Speak("hello.")))
     engine.close()
     return answer.waveform
 

@@ -14,9 +14,10 @@ from kimi_demo.checkpoint import conversion, loading, source
 from kimi_demo.checkpoint.layout import Layout
 from kimi_demo.checkpoint.placement import Placement
 from kimi_demo.engine.local import LocalEngine
+from kimi_demo.engine.turn import TurnRequest
 from kimi_demo.errors import CheckpointError
 from kimi_demo.events import collect
-from kimi_demo.messages import AudioPart, Message, Request, TextPart
+from kimi_demo.messages import AudioPart, Message, TextPart
 from kimi_demo.model.tensors import stored_in
 from kimi_demo.model.vocabulary import published_special_tokens
 from tests.release import MERGES, NAME, SHARDS, SPEECH_TOKENIZER
@@ -94,8 +95,8 @@ def test_it_answers(checkpoint, output):
     sound = np.sin(np.arange(16_000) / 20).astype(np.float32) * 0.3
     parts = (TextPart("What is this in there?"), AudioPart(Audio(sound, 16_000)))
     engine = LocalEngine(checkpoint)
-    request = Request((Message("user", parts),), output=output, max_new_tokens=STEPS)
-    answer = collect(engine.stream(request))
+    request = TurnRequest((Message("user", parts),), output=output, max_new_tokens=STEPS)
+    answer = collect(engine.run_turn(request))
     engine.close()
     finished = answer.finished
     assert finished.reason in ("stop", "length")

@@ -17,6 +17,8 @@ import numpy as np
 import pytest
 import soundfile
 import uvicorn
+from kimi_demo.engine.remote.choosing import label_of
+from kimi_demo.services.conversation import Conversation, Turn
 from starlette.applications import Starlette
 from starlette.requests import Request as HttpRequest
 from starlette.responses import (
@@ -30,7 +32,6 @@ from starlette.routing import Route
 
 from kimi_demo.audio import Audio, to_int16
 from kimi_demo.engine.remote import RemoteEngine
-from kimi_demo.engine.remote.choosing import label_of
 from kimi_demo.errors import (
     AccessError,
     EngineAway,
@@ -43,7 +44,6 @@ from kimi_demo.errors import (
 from kimi_demo.events import AudioDelta, Queued, Started, Stepped, collect
 from kimi_demo.messages import Message, Option, Request, SpokenPart, TextPart
 from kimi_demo.options import RemoteOptions
-from kimi_demo.services.conversation import Conversation, Turn
 
 KEY = "sk-the-secret-one"
 RATE = 24_000

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from kimi_demo.audio import Audio
 from kimi_demo.checkpoint.loading import Checkpoint
-from kimi_demo.messages import Request
+from kimi_demo.engine.turn import TurnRequest
 from kimi_demo.model.generation import Step, Turn, generate
 from kimi_demo.model.language_model import LanguageModel, Logits
 from kimi_demo.model.prompt import Heard, PromptBuilder, PromptStreams
@@ -33,7 +33,7 @@ class Scores:
     greedy_audio: Tensor
 
 
-def answered(checkpoint: Checkpoint, request: Request, steps: int) -> Path:
+def answered(checkpoint: Checkpoint, request: TurnRequest, steps: int) -> Path:
     """The answer as the engine would give it, of `steps` ids unless it ends earlier.
 
     request: words alone.

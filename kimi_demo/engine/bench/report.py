@@ -21,8 +21,10 @@ from kimi_demo.checkpoint.released import RELEASED, TINY, write_configuration
 from kimi_demo.engine.bench import comparison, memory, speed, surroundings
 from kimi_demo.engine.factory import device_of, enough_memory, placement_of, share_cores
 from kimi_demo.engine.local import LocalEngine
+from kimi_demo.engine.tasks.speak import sentence
 from kimi_demo.errors import InputError
-from kimi_demo.messages import CODES_PER_S, Request
+from kimi_demo.intents import Speak
+from kimi_demo.messages import CODES_PER_S
 from kimi_demo.model.config import LanguageModelConfig
 from kimi_demo.model.generation import SPEECH_POSITIONS
 from kimi_demo.model.tensors import TensorSource, stored_in
@@ -61,10 +63,9 @@ class _Subject:
     exact: Placement | None
     tensors: TensorSource
 
-    def request(self, checkpoint: loading.Checkpoint) -> Request:
-        request = checkpoint.tasks.speech(TEXT, seed=self.wish.seed)
+    def intent(self, checkpoint: loading.Checkpoint) -> Speak:
         limit = self.steps(checkpoint) if self.wish.random else None
-        return replace(request, max_new_tokens=limit)
+        return Speak(TEXT, seed=self.wish.seed, max_new_tokens=limit)
 
     def steps(self, checkpoint: loading.Checkpoint) -> int:
         """Decode steps of so much speech: the delay, then a step for each code."""
@@ -147,7 +148,7 @@ def _speed(subject: _Subject, checkpoint: loading.Checkpoint) -> dict[str, objec
     """The whole first: what is cold then is so for all parts."""
     wish, steps = subject.wish, subject.steps(checkpoint)
     engine = LocalEngine(checkpoint)
-    speech = speed.speech_speed(engine, subject.request(checkpoint), wish.repeats)
+    speech = speed.speech_speed(engine, subject.intent(checkpoint), wish.repeats)
     engine.close()
     model = checkpoint.language_model
     return {
@@ -159,8 +160,8 @@ def _speed(subject: _Subject, checkpoint: loading.Checkpoint) -> dict[str, objec
 def _followed(
     subject: _Subject, checkpoint: loading.Checkpoint
 ) -> tuple[comparison.Path, comparison.Scores]:
-    request, steps = subject.request(checkpoint), subject.steps(checkpoint)
-    path = comparison.answered(checkpoint, request, steps)
+    turn = sentence(subject.intent(checkpoint), TEXT, checkpoint.tasks)
+    path = comparison.answered(checkpoint, turn, subject.steps(checkpoint))
     return path, comparison.follow(checkpoint.language_model, path)
 
 

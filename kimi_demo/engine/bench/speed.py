@@ -10,7 +10,7 @@ import torch
 
 from kimi_demo.engine.base import Engine
 from kimi_demo.events import Timings, collect
-from kimi_demo.messages import Request
+from kimi_demo.intents import Speak
 from kimi_demo.model.language_model import LanguageModel
 from kimi_demo.model.prompt import PromptStreams
 
@@ -48,10 +48,10 @@ def language_model_speed(
     }
 
 
-def speech_speed(engine: Engine, request: Request, repeats: int) -> dict[str, object]:
+def speech_speed(engine: Engine, intent: Speak, repeats: int) -> dict[str, object]:
     """The engine as everybody uses it: the first answer by itself, since it pays for all that is
     set up on first use, then `repeats` more."""
-    cold, *warm = (_timings(engine, request) for _ in range(1 + repeats))
+    cold, *warm = (_timings(engine, intent) for _ in range(1 + repeats))
     return {
         "cold_first_audio_s": cold.first_audio_s,
         "first_audio_s": spread([timings.first_audio_s for timings in warm]),
@@ -75,8 +75,8 @@ def synchronize(model: LanguageModel) -> None:
             torch.cuda.synchronize(device)
 
 
-def _timings(engine: Engine, request: Request) -> Timings:
-    return collect(engine.stream(request)).finished.timings
+def _timings(engine: Engine, intent: Speak) -> Timings:
+    return collect(engine.stream(intent)).finished.timings
 
 
 def _seconds(work: Callable[[], None], model: LanguageModel) -> float:
