@@ -12,7 +12,7 @@ from kimi_demo.errors import EngineBusy
 from kimi_demo.events import Queued
 
 MAX_WAITING = 32
-REPEAT_S = 0.25  # how soon somebody who waits can go away
+REPEAT_S = 0.1  # how soon somebody who waits can go away
 FIRST_GUESS_S = 5.0  # how long a job takes, until some are done
 MOST_RETRY_S = 60
 NEWEST_SHARE = 0.2  # of the newest job in the running mean

@@ -126,7 +126,7 @@ class SpeechTab(TaskTab):
         )
         silence = stop_js(PLAYER)
         self._on_end(self.actions.stop, running, self._stopped, [self.under_way], result, silence)
-        if self._engine.capabilities.tasks.normalizer != "none":
+        if self._engine.capabilities.tasks.text_normalizer != "none":
             gr.on(
                 [self.text.change, self.language.change],
                 self._will_say,

@@ -13,13 +13,13 @@ from typing import Any
 import openai
 import pytest
 
-from kimi_demo.intents import Chat, Intent
 from kimi_demo.api import Service
 from kimi_demo.api.serving import serving as serving_api
 from kimi_demo.audio import INPUT_SAMPLE_RATE, read
 from kimi_demo.engine.base import Engine
 from kimi_demo.engine.factory import create_engine
 from kimi_demo.events import Answer, collect
+from kimi_demo.intents import Chat, Intent
 from kimi_demo.metrics import Metrics
 from kimi_demo.options import ModelOptions
 from kimi_demo.voice_activity import without_silence

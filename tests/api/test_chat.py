@@ -33,8 +33,10 @@ from kimi_demo.events import (
     Weighed,
     collect,
 )
+from kimi_demo.intents import Ask, Chat, Choose
 from kimi_demo.messages import AudioPart, Message, Option, SpokenPart, TextPart
 from kimi_demo.tasks import Memory, TaskTable
+from tests.turns import turn_of
 
 EXAMPLES = Path(__file__).parents[2] / "examples" / "audio"
 RATE = 24_000
@@ -191,7 +193,7 @@ def test_a_spoken_question_and_a_spoken_answer(client, nano_site, spoken_answer)
 def about_dog(nano):
     """What the table asks of the sound of a dog."""
     sound = read(EXAMPLES / "sound-dog.wav", sample_rate=INPUT_SAMPLE_RATE)
-    return nano.capabilities.tasks.ask(sound, "which sound?")
+    return Ask.about(sound, "which sound?")
 
 
 @pytest.mark.parametrize("order", [1, -1])
@@ -201,9 +203,8 @@ def test_a_question_about_a_sound(client, nano, about_dog, order):
     choice = check_frame(ask(client, [user(*parts)]), "nano")
     words, sound = about_dog.messages[0].parts
     if order == -1:
-        marked = TextPart(words.text, asks_for_answer=True)
-        about_dog = dataclasses.replace(about_dog, messages=(Message("user", (sound, marked)),))
-    own = collect(retrying.stream(nano, about_dog))
+        about_dog = dataclasses.replace(about_dog, messages=(Message("user", (sound, words)),))
+    own = collect(nano.stream(about_dog))
     assert choice.message.content == own.text != ""
     assert choice.finish_reason == reason_of(own)
 
@@ -213,8 +214,7 @@ def chosen(nano, about_dog):
     """options -> the answer of nano that weighs them."""
 
     def choose(options):
-        weighed = tuple(Option(option, option) for option in options)
-        return collect(nano.stream(dataclasses.replace(about_dog, options=weighed)))
+        return collect(nano.stream(Choose(about_dog.messages, options=tuple(options))))
 
     return choose
 
@@ -243,7 +243,7 @@ def test_a_follow_up_by_audio_id(client, nano):
     unspoken = ask(client, [question, words, then], **few)
     assert check_frame(told[0], "nano").message == check_frame(told[1], "nano").message
     codes = [reply.usage.prompt_tokens_details.audio_tokens for reply in (*told, unspoken)]
-    own = collect(nano.stream(nano.capabilities.tasks.chat(question["content"])))
+    own = collect(nano.stream(Chat.about(question["content"])))
     assert codes[0] == codes[1] == len(own.finished.audio_codes) > 0
     assert codes[2] == 0
 
@@ -472,7 +472,7 @@ def test_text_alone_and_sound_alone_are_conversation(serving_script):
     typed, spoken = engine.turns
     tasks = engine.capabilities.tasks
     assert typed.messages == (Message("user", (TextPart("What does a dog say?"),)),)
-    assert (typed.task, typed.output, typed.seed, typed.max_new_tokens) == ("chat", "text", 3, 9)
+    assert (typed.output, typed.seed, typed.max_new_tokens) == ("text", 3, 9)
     text = dataclasses.replace(tasks.chat_sampling.text, temperature=0.5)
     assert typed.sampling == dataclasses.replace(tasks.chat_sampling, text=text)
     (part,) = spoken.messages[0].parts
@@ -488,7 +488,7 @@ def test_text_with_sound_is_a_question_about_it(serving_script):
     first, second = engine.turns
     tasks = engine.capabilities.tasks
     sound = first.messages[0].parts[1].audio
-    asked = tasks.ask(sound, "What is it?")
+    asked = turn_of(Ask.about(sound, "What is it?"), tasks)
     assert dataclasses.replace(first, messages=()) == dataclasses.replace(asked, messages=())
     assert first.messages[0].parts[0] == asked.messages[0].parts[0]
     assert sound.duration_s == pytest.approx(
@@ -503,7 +503,7 @@ def test_text_with_sound_may_be_answered_aloud(serving_script):
     engine, site = serving_script(ANSWER)
     ask(site.client(), [user("Repeat:", heard())], model="scripted", **SPOKEN)
     (request,) = engine.turns
-    assert (request.task, request.output, request.max_new_tokens) == ("chat", "both", None)
+    assert (request.output, request.max_new_tokens) == ("both", None)
 
 
 def test_an_answer_that_runs_on_is_asked_for_again(serving_script):

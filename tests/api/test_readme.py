@@ -15,6 +15,7 @@ import pytest
 from kimi_demo.audio import INPUT_SAMPLE_RATE, read
 from kimi_demo.conversation import Conversation, Turn
 from kimi_demo.events import collect
+from kimi_demo.intents import Speak, Transcribe
 from kimi_demo.transcripts import transcript_of
 from kimi_demo.voice_activity import without_silence
 
@@ -57,11 +58,11 @@ def objects(text):
 
 def written_down(nano, path, again=True):
     sound = read(path, sample_rate=INPUT_SAMPLE_RATE)
-    return transcript_of(transcribe(nano, sound, again=again, may_be_empty=True))[0].text
+    return transcript_of(nano.stream(Transcribe(sound, again=again, may_be_empty=True)))[0].text
 
 
 def check_speech(nano, path, text):
-    spoken = collect(read_aloud(nano, text))
+    spoken = collect(nano.stream(Speak(text)))
     assert read(path).duration_s == pytest.approx(len(spoken.waveform) / 24_000, abs=0.1)
 
 
@@ -78,8 +79,7 @@ def answers(nano, *asked):
     """A conversation without a server."""
     talk = Conversation()
     for question in asked:
-        request = talk.request(nano.capabilities.tasks, question)
-        talk = talk.with_turn(Turn.answered(question, 0, nano.stream(request)))
+        talk = talk.with_turn(Turn.of(question, 0, nano.stream(talk.intent(question))))
     return talk.turns
 
 

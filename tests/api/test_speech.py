@@ -19,6 +19,7 @@ from kimi_demo.engine.scripted import ScriptedEngine
 from kimi_demo.engine.tasks.speak import MAX_READING_CHARS
 from kimi_demo.errors import EngineError
 from kimi_demo.events import AudioDelta, Finished, Started, Stepped, TextDelta, Timings, collect
+from kimi_demo.intents import Speak
 from kimi_demo.messages import Sampling
 from kimi_demo.tasks import TaskTable
 from kimi_demo.wire.speech import MEDIA_TYPES
@@ -72,7 +73,7 @@ def eventually(condition, patience_s=3.0):
 @pytest.fixture(scope="module")
 def hello(nano):
     """What nano says without a server."""
-    return collect(read_aloud(nano, SAY["input"]))
+    return collect(nano.stream(Speak(SAY["input"])))
 
 
 @pytest.mark.parametrize("format", MEDIA_TYPES)
@@ -121,7 +122,7 @@ def test_sound_arrives_while_nano_still_speaks(nano_site, client, nano):
             sound += piece
             steps.append(nano_site.service.metrics.value("kimi_decode_steps_total"))
     assert steps[0] < steps[-1]  # nano went on after the first piece was here
-    spoken = collect(read_aloud(nano, LONGER["input"]))
+    spoken = collect(nano.stream(Speak(LONGER["input"])))
     assert sound == Audio(spoken.waveform, RATE).pcm16()
 
 

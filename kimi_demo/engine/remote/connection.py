@@ -25,7 +25,7 @@ from kimi_demo.wire.errors import told
 CONNECT_S = 5.0
 SILENCE_S = 600.0  # of a server in the middle of a reply
 IDLE_S = 2.0  # a connection is kept so long, less than servers keep theirs
-PULSE_S = 0.25  # how soon whoever waits can go away
+PULSE_S = 0.05  # how soon whoever waits can go away
 CLOSED = "the engine is closed: start the app again"
 
 
