@@ -210,7 +210,7 @@ class Stopwatch:
         self._waits = True
         self.first_text_s: float | None = None
         self.first_audio_s: float | None = None
-        self._audio_s = 0.0
+        self._samples: dict[int, int] = {}  # by their rate
 
     def take(self, event: Event) -> Event:
         """The same event; Finished with what was measured."""
@@ -224,13 +224,15 @@ class Stopwatch:
             case AudioDelta():
                 if self.first_audio_s is None and event.waveform.any():
                     self.first_audio_s = self._elapsed_s()
-                self._audio_s += len(event.waveform) / event.sample_rate
+                before = self._samples.get(event.sample_rate, 0)
+                self._samples[event.sample_rate] = before + len(event.waveform)
             case Finished():
                 return dataclasses.replace(event, timings=self._timings())
         return event
 
     def _timings(self) -> Timings:
-        return Timings(self.first_text_s, self.first_audio_s, self._elapsed_s(), self._audio_s)
+        audio_s = sum(samples / rate for rate, samples in self._samples.items())
+        return Timings(self.first_text_s, self.first_audio_s, self._elapsed_s(), audio_s)
 
     def _elapsed_s(self) -> float:
         return self._clock() - self._began

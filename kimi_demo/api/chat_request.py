@@ -126,6 +126,8 @@ def _messages(chat: ChatRequest, tasks: TaskTable, find: Finder) -> tuple[Messag
     *earlier, last = newest(exchanges(talk_in(chat.messages)), tasks.memory.turns + 1)
     asked = messages_of(last, tasks.max_audio_s, find)
     history = _readable(earlier, tasks, find)
+    if chat.task:  # the silence in a sound may be what it is about
+        return (*history, *asked)
     return tuple(_trimmed(message) for message in (*history, *asked))
 
 

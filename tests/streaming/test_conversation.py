@@ -14,6 +14,7 @@ from kimi_demo.messages import CODES_PER_S
 from kimi_demo.model.config import LanguageModelConfig
 from kimi_demo.model.generation import GenerationRules, step_budget
 from kimi_demo.tasks import Memory
+from tests.turns import turn_of
 from tests.voice import voice
 
 RATE = 16_000
@@ -49,8 +50,9 @@ def prompt_tokens(engine, conversation, seconds, monkeypatch):
 
     monkeypatch.setattr("kimi_demo.engine.local.generate", nothing)
     asked = Audio(voice(seconds), RATE)
-    request = conversation.request(engine.capabilities.tasks, asked)
-    return len(request.messages), collect(engine.stream(request)).finished.prompt_tokens
+    intent = conversation.intent(asked)
+    told = turn_of(intent, engine.capabilities.tasks).messages
+    return len(told), collect(engine.stream(intent)).finished.prompt_tokens
 
 
 @pytest.mark.parametrize(("turns", "told"), [(0, 0), (1, 1), (4, 4), (6, 4)])
@@ -71,9 +73,7 @@ def test_a_memory_that_is_full_leaves_room_to_answer(engine, monkeypatch):
 
 
 def test_an_answer_in_writing_has_no_sound(engine):
-    tasks = engine.capabilities.tasks
-    request = talked(4, 1.0).request(tasks, "what does a dog say?", output="text")
-    events = list(engine.stream(request))
+    events = list(engine.stream(talked(4, 1.0).intent("what does a dog say?", output="text")))
     assert not any(isinstance(event, AudioDelta) for event in events)
     answer = collect(events)
     assert answer.finished.text_tokens > 0

@@ -2,74 +2,46 @@
 
 import threading
 
-import pytest
+from kimi_demo.events import Queued, Stepped, collect
+from kimi_demo.intents import Speak
 
-from kimi_demo.events import Started, collect
-
+INTENT = Speak("Good morning.", seed=1)
 PATIENCE_S = 60
 
 
-@pytest.fixture(scope="module")
-def request_(engine):
-    return engine.capabilities.tasks.speech("Good morning.", seed=1)
+def test_a_second_visitor_waits_and_is_served(engine):
+    alone = collect(engine.stream(INTENT))
+    first, second = engine.start(INTENT), engine.start(INTENT)
+    events = second.events()
+    assert next(events) == Queued(1)
+    assert collect(first.events()).finished.audio_codes == alone.finished.audio_codes
+    assert collect(events).finished.audio_codes == alone.finished.audio_codes
 
 
-class Visitor(threading.Thread):
-    """Asks on a thread of its own; `first_only` stops after the first event."""
-
-    def __init__(self, stream, first_only=False):
-        super().__init__(daemon=True)
-        self.stream = stream
-        self.first_only = first_only
-        self.answer = None
-        self.start()
-
-    def run(self):
-        self.answer = next(self.stream) if self.first_only else collect(self.stream)
-
-    def served(self):
-        self.join(PATIENCE_S)
-        return self.answer
-
-
-def test_a_second_visitor_waits_and_is_served(engine, request_):
-    alone = collect(engine.stream(request_))
-    first = engine.stream(request_)
-    assert isinstance(next(first), Started)
-    second = Visitor(engine.stream(request_))
-    second.join(0.5)
-    assert second.is_alive()
-    rest = collect(first)
-    assert rest.finished.audio_codes == alone.finished.audio_codes
-    assert second.served().finished.audio_codes == alone.finished.audio_codes
-
-
-def test_a_stream_nobody_started_holds_nothing(engine, request_):
+def test_a_stream_nobody_started_holds_nothing(engine):
     before = threading.active_count()
-    engine.stream(request_).close()
+    engine.stream(INTENT).close()
     assert threading.active_count() == before
-    assert collect(engine.stream(request_)).finished.reason
+    assert collect(engine.stream(INTENT)).finished.reason
 
 
-def test_a_visitor_who_leaves_while_waiting_leaves_nothing_behind(engine, request_):
+def test_visitors_who_leave_leave_nothing_behind(engine):
     before = threading.active_count()
-    first = engine.stream(request_)
-    next(first)
-    waiting = engine.stream(request_)
-    second = Visitor(waiting, first_only=True)
-    second.join(0.3)
-    with pytest.raises(ValueError, match="executing"):
-        waiting.close()  # a page tries again when the step in work is over
-    first.close()
-    assert isinstance(second.served(), Started)
-    waiting.close()
+    computed, waiting = engine.start(INTENT), engine.start(INTENT)
+    next(event for event in computed.events() if isinstance(event, Stepped))
+    waiting.cancel()
+    computed.cancel()
+    for job in (waiting, computed):
+        job.join()
     assert threading.active_count() == before
-    assert collect(engine.stream(request_)).finished.reason
+    assert collect(engine.stream(INTENT)).finished.reason
 
 
-def test_an_answer_may_be_carried_on_by_another_thread(engine, request_):
+def test_an_answer_may_be_carried_on_by_another_thread(engine):
     """A page draws each event on whichever worker thread is free."""
-    stream = engine.stream(request_)
-    assert isinstance(next(stream), Started)
-    assert Visitor(stream).served().finished.reason
-    assert collect(engine.stream(request_)).finished.reason
+    stream, answers = engine.stream(INTENT), []
+    next(stream)
+    other = threading.Thread(target=lambda: answers.append(collect(stream)), daemon=True)
+    other.start()
+    other.join(PATIENCE_S)
+    assert answers[0].finished.reason

@@ -19,6 +19,7 @@ from playwright.sync_api import Locator, expect
 
 from kimi_demo.engine.base import Capabilities
 from kimi_demo.engine.scripted import ScriptedEngine
+from kimi_demo.engine.turn import TurnRequest
 from kimi_demo.errors import EngineError
 from kimi_demo.events import (
     AudioDelta,
@@ -38,7 +39,7 @@ CODES = (3, 1, 4)
 TONE = (0.5 * np.sin(np.arange(int(60 * RATE)) * 0.1)).astype(np.float32)
 
 
-def script(request: Request) -> list[Event]:
+def script(request: TurnRequest) -> list[Event]:
     """Two seconds of tone under an echo of the question; its words may ask for something else.
     What was heard of a sound is told before the answer.
     """

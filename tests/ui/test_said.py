@@ -10,6 +10,7 @@ from playwright.sync_api import expect
 
 from kimi_demo.engine.base import Capabilities
 from kimi_demo.engine.scripted import ScriptedEngine
+from kimi_demo.engine.turn import TurnRequest
 from kimi_demo.events import AudioDelta, Event, Finished, Started, TextDelta, Timings
 from kimi_demo.tasks import TaskTable
 from kimi_demo.text.comparing import Piece, compared
@@ -23,7 +24,7 @@ TASKS = TaskTable(speech_prompt="", text_normalizer="spoken")
 HEARD = "it cost three dollars"
 
 
-def script(request: Request) -> list[Event]:
+def script(request: TurnRequest) -> list[Event]:
     """Two seconds of a voice; whatever was said, the same is heard."""
     end = Finished("stop", 9, 4, 25, Timings(0.1, 0.2, 0.5, 2.0))
     if request.output == "both":

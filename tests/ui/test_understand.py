@@ -16,8 +16,8 @@ from gradio_client.exceptions import AppError
 from kimi_demo.choices import ChoiceTask
 from kimi_demo.engine.base import Capabilities
 from kimi_demo.engine.scripted import ScriptedEngine
+from kimi_demo.engine.turn import TurnRequest
 from kimi_demo.events import Event, Finished, Started, TextDelta, Timings, Weighed
-from kimi_demo.messages import Option
 from kimi_demo.tasks import TaskTable
 from kimi_demo.ui.charts import MOST_ROWS, probability_chart
 from kimi_demo.ui.i18n import EN
@@ -34,7 +34,7 @@ TASKS = TaskTable(
 )
 
 
-def second_is_likeliest(request: Request) -> list[Event]:
+def second_is_likeliest(request: TurnRequest) -> list[Event]:
     """Options get 1/n but for the second, which takes from the first; otherwise a fixed answer."""
     if not request.options:
         return [Started(9), TextDelta("three "), TextDelta("beeps."), END]
@@ -75,9 +75,8 @@ def test_a_long_chart_folds_away_what_is_less_likely():
 
 
 def test_the_view_shows_chart_text_and_figures_in_turn():
-    request = Request((), options=(Option("dog", "A"), Option("cat", "B")))
-    view = AnswerView(request, 2.0, EN)
-    events = [Started(9), Weighed((0.25, 0.75)), TextDelta("cat"), END]
+    view = AnswerView(2.0, EN)
+    events = [Started(9), Weighed((0.25, 0.75), ("dog", "cat")), TextDelta("cat"), END]
     changes = [change for event in events for change in view.changes(event)]
     assert ">75.0 %<" in changes[0].chart
     assert (changes[1].text, changes[1].chart) == ("cat", None)

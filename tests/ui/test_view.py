@@ -29,7 +29,6 @@ from kimi_demo.events import (
 )
 from kimi_demo.options import ModelOptions
 from kimi_demo.settings import Settings
-from kimi_demo.tasks import TaskTable
 from kimi_demo.ui.failures import readable
 from kimi_demo.ui.i18n import EN, ZH, dictionaries, words_for
 from kimi_demo.ui.listening import AnswerView
@@ -116,7 +115,7 @@ def test_speech_view_tells_the_sentence_in_work():
     [
         SpeechView("run", "Hi.", 0, RATE, EN),
         TranscriptView("talk", 2.0, EN),
-        AnswerView(TaskTable().chat("hi"), 2.0, EN),
+        AnswerView(2.0, EN),
     ],
     ids=lambda view: type(view).__name__,
 )
