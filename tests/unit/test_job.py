@@ -71,14 +71,16 @@ def test_whoever_does_not_wait_is_woken_and_told_the_same():
     job = Job(Source(3, EngineError("broken"), pause_s=0.01)()).begin()
     job.listen(arrived.set)
     seen = []
-    with pytest.raises(EngineError, match="broken"):
-        while True:
-            events, over = job.take()
-            seen += events
-            assert not over
-            if not events:
+
+    def read():
+        while not (told := job.take())[1]:
+            seen.extend(told[0])
+            if not told[0]:
                 assert arrived.wait(5)
                 arrived.clear()
+
+    with pytest.raises(EngineError, match="broken"):
+        read()
     assert [event.text_tokens for event in seen] == [0, 1, 2]
 
 

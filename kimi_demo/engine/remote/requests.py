@@ -1,5 +1,5 @@
-"""Intents as a server takes them: one intent, one request. The additions of the wire are sent to our
-own server alone.
+"""Intents as a server takes them: one intent, one request. The additions of the wire are sent to a
+server of ours alone.
 """
 
 from __future__ import annotations
