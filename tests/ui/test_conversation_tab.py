@@ -132,9 +132,11 @@ def test_markup_is_shown_as_it_was_typed(page):
 
 def test_text_and_sound_come_while_they_are_made(page, tab):
     page.ask("hello")
-    page.answer(steps=2)
+    begun = page.answer(steps=2)
     assert page.said("assistant") == ["you said "]
     assert page.said("user") == ["hello"]  # whoever types sees what was typed
+    begun.close()
+    page.mine[1]._job.join()
     page.answer(steps=4)
     assert json.loads(page.values[tab.player])["chunks"]
 
