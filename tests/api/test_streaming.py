@@ -5,10 +5,12 @@ import socket
 import threading
 import time
 
+import httpx
 import numpy as np
 import pytest
 
 from kimi_demo.api import streaming
+from kimi_demo.api.service import DECODED_AT_ONCE
 from kimi_demo.api.streaming import read_up_to, running, sse_lines, whole
 from kimi_demo.engine.base import Capabilities
 from kimi_demo.engine.job import Job
@@ -187,3 +189,15 @@ def test_a_bug_in_mid_stream_is_in_the_log_with_its_request(caplog):
     (line,) = asyncio.run(read())
     assert b"secret" not in line
     assert "secret cause" in caplog.text
+
+
+def test_what_is_typed_does_not_wait_for_sounds_in_work(serve_api):
+    async def take_all_places(service):
+        for _ in range(DECODED_AT_ONCE):
+            await service.decoding.acquire()
+
+    body = {"model": "scripted", "messages": [{"role": "user", "content": "hello"}]}
+    with serve_api(loud_engine(1)) as site:
+        asyncio.run(take_all_places(site.service))
+        reply = httpx.post(f"{site.url}/v1/chat/completions", json=body, timeout=10)
+    assert reply.status_code == 200
