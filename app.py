@@ -8,14 +8,13 @@ import importlib.util
 import logging
 import sys
 from collections.abc import Sequence
+from typing import Any
 
 from kimi_demo import space  # first: on ZeroGPU nothing may import torch before it
 from kimi_demo.api import Service, routes
 from kimi_demo.api.history import AnswerStore
 from kimi_demo.api.keys import Keys
-from kimi_demo.engine.measured import MeasuredEngine
-from kimi_demo.engine.opening import open_engine
-from kimi_demo.engine.shared import SharedEngine
+from kimi_demo.engine.open import open_engine
 from kimi_demo.errors import InputError, KimiError
 from kimi_demo.metrics import Metrics
 from kimi_demo.settings import Settings
@@ -35,9 +34,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stderr.write(f"{exc}\n")
         return 2
     try:
-        page = build_ui(service.engine, settings.ui_language).queue(max_size=settings.max_queue)
+        page = build_ui(service.engine, settings.ui_language)
         options = launch_options(service.engine.capabilities, settings)
-        page.launch(**options, **with_api(service, settings))
+        page.launch(**options, **with_api(service, settings), prevent_thread_lock=True)
+        service.engine.load()  # after the page is up: both want the processor
+        page.block_thread()
     finally:
         service.close()
     return 0
@@ -52,16 +53,17 @@ def serve(settings: Settings) -> Service:
     if settings.page_needs_key and not keys:
         raise InputError("--page-needs-key: there is no key yet, set KIMI_API_KEYS=NAME=KEY")
     answers = AnswerStore(settings.answers)
-    engine, away = open_engine(space.adapted(settings.model), settings.remote), ""
+    model, late = space.adapted(settings.model), not space.ZERO_GPU
+    engine, away = open_engine(model, settings.remote, late), ""
     if settings.remote is None:
         engine, away = space.on_lent_gpu(engine), space.why_no_api()
-    shared = MeasuredEngine(SharedEngine(engine, settings.max_queue), metrics)
-    return Service(shared, metrics, keys, answers, away=away)
+    engine.serve(settings.max_queue, metrics)
+    return Service(engine, metrics, keys, answers, away=away)
 
 
-def with_api(service: Service, settings: Settings) -> dict[str, object]:
+def with_api(service: Service, settings: Settings) -> dict[str, Any]:
     """Arguments of `launch` that put the API beside the page."""
-    options: dict[str, object] = {"app_kwargs": {"routes": routes(service)}}
+    options: dict[str, Any] = {"app_kwargs": {"routes": routes(service)}}
     if settings.page_needs_key:
         options["auth"] = service.keys.admits
     return options

@@ -17,6 +17,7 @@ import soundfile
 import soxr
 from av import AudioFrame, AudioStream
 from av.container import InputContainer
+from av.error import FFmpegError
 
 from kimi_demo.errors import AudioError
 
@@ -33,7 +34,7 @@ _FRAME_SAMPLES = 2**13  # the same of what FFmpeg decodes
 _NO_LENGTH = 2**62  # frames: libsndfile counts more where the header does not say how many
 _USE_ANOTHER = "cannot be read as sound: use a wav, flac, ogg, opus, mp3, m4a, mp4 or webm file"
 # TypeError: soundfile takes a name that ends in .raw for samples without a header.
-_UNREADABLE = (av.FFmpegError, soundfile.SoundFileError, OSError, ValueError, TypeError)
+_UNREADABLE = (FFmpegError, soundfile.SoundFileError, OSError, ValueError, TypeError)
 SILENCE_PEAK = 10 ** (-50 / 20)  # -50 dBFS: quieter recordings hold no speech
 
 

@@ -1,7 +1,8 @@
 """Sounds as files while they are made: mp3, opus, aac, flac, wav and raw samples. No torch here.
 
 Bytes leave as soon as a frame of the format is full; nothing that was sent is changed later, so
-lengths that headers would hold stay unknown (0xFFFFFFFF in wav, 0 in flac).
+lengths that headers would hold stay unknown: 0xFFFFFFFF in wav; 0 in flac, which libsndfile then
+reads only without seeking. `encoded` writes the true ones.
 """
 
 from __future__ import annotations
@@ -16,7 +17,8 @@ from typing import BinaryIO, Literal
 import av
 import numpy as np
 import soxr
-from av import AudioFrame
+from av import AudioFrame, AudioStream
+from av.error import BlockingIOError, EOFError
 from av.filter import Graph
 
 from kimi_demo.audio import OUTPUT_SAMPLE_RATE, Audio, to_int16
@@ -38,7 +40,7 @@ class _Coding:
     codec: str
     sample_rate: int | None = OUTPUT_SAMPLE_RATE
     bits_per_s: int | None = None
-    options: Mapping[str, str] = field(default_factory=dict)
+    options: Mapping[str, str] = field(default_factory=dict[str, str])
 
 
 _CODINGS = {
@@ -142,11 +144,13 @@ class _File:
     def __init__(self, target: BinaryIO | _Outbox, coding: _Coding, sample_rate: int) -> None:
         # Every packet leaves at once; equal sounds make equal files.
         options = {"flush_packets": "1", "fflags": "+bitexact", **coding.options}
-        rates = {"bit_rate": coding.bits_per_s} if coding.bits_per_s else {}
         self._container = av.open(target, "w", format=coding.container, options=options)
-        self._stream = self._container.add_stream(
-            coding.codec, rate=sample_rate, layout="mono", **rates
-        )
+        stream = self._container.add_stream(coding.codec, rate=sample_rate)
+        assert isinstance(stream, AudioStream)
+        stream.layout = "mono"
+        if coding.bits_per_s:
+            stream.bit_rate = coding.bits_per_s
+        self._stream = stream
         self._container.start_encoding()  # the header
         self._lossy = bool(coding.bits_per_s)
         self._sample_rate = sample_rate
@@ -200,7 +204,7 @@ class _Tempo:
         while True:
             try:
                 yield self._graph.pull().to_ndarray()[0]
-            except (av.BlockingIOError, av.EOFError):  # needs more sound; has no more
+            except (BlockingIOError, EOFError):  # needs more sound; has no more
                 return
 
 

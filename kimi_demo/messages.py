@@ -1,8 +1,8 @@
-"""What goes in: messages, sampling, a request. Pure values, no torch."""
+"""What is said, and how an answer is drawn: messages and sampling. Pure values, no torch."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Literal
 
 from kimi_demo.audio import Audio
@@ -11,8 +11,6 @@ CODES_PER_S = 12.5  # of speech: a position of the prompt, and a decode step, fo
 
 Role = Literal["user", "assistant"]
 OutputType = Literal["text", "both"]
-# What a request is for. The model reads the messages alone; a server has an address for each.
-Task = Literal["chat", "speech", "transcription", "translation", "question"]
 
 
 @dataclass(frozen=True)
@@ -89,27 +87,3 @@ class Option:
 
     label: str
     answer: str
-
-
-@dataclass(frozen=True)
-class Request:
-    """One question to the model.
-
-    output: "text" answers in writing, "both" in speech with its text.
-    max_new_tokens: decode steps at most (12.5 a second in speech); None takes the model's limit.
-    options: if there are any, nothing is generated: the text head weighs them against each other
-    and the answer is the label of the likeliest.
-    task, language: what the messages were made for, for engines that send it elsewhere.
-    goes_on: it is a part, not the first, of something that has begun, and so is not sent away
-    where too many wait.
-    """
-
-    messages: tuple[Message, ...]
-    output: OutputType = "text"
-    sampling: Sampling = field(default_factory=Sampling)
-    seed: int = 0
-    max_new_tokens: int | None = None
-    options: tuple[Option, ...] = ()
-    task: Task = "chat"
-    language: str = ""
-    goes_on: bool = False

@@ -6,6 +6,8 @@ do not add up.
 
 from __future__ import annotations
 
+from typing import Any
+
 from prometheus_client import (
     CollectorRegistry,
     Counter,
@@ -25,8 +27,8 @@ class Metrics:
     """All series of one server. In and out are seen from the model: in is what it hears."""
 
     def __init__(self) -> None:
-        own = {"registry": CollectorRegistry(), "namespace": "kimi"}
-        self._registry = own["registry"]
+        self._registry = CollectorRegistry()
+        own: Any = {"registry": self._registry, "namespace": "kimi"}
         self.first_audio_s = Histogram(
             "first_audio_seconds", "From its turn to the first sound", buckets=SECONDS, **own
         )

@@ -10,7 +10,8 @@ from kimi_demo.errors import InputError
 DTYPES = ("auto", "bfloat16", "float16", "float32")
 QUANTIZATIONS = ("none", "int8", "int4")
 OFFLOADS = ("none", "cpu", "disk")
-_AMOUNT = re.compile(r"(cpu|\d+)=(\d+(?:\.\d+)?)\s*(GiB|MiB|GB|MB)")
+_UNITS = {"GiB": 2**30, "MiB": 2**20, "GB": 10**9, "MB": 10**6}
+_AMOUNT = re.compile(rf"(cpu|\d+)=(\d+(?:\.\d+)?)\s*({'|'.join(_UNITS)})")
 
 
 @dataclass(frozen=True)
@@ -31,13 +32,16 @@ class ModelOptions:
     """"auto": bfloat16 on a GPU, float32 on the CPU."""
     quantize: str = "none"
     """Weights of the language model in "int8" or "int4"."""
+    threads: int = 0
+    """Of the CPU, for each of the two that compute at once, language model and detokenizer; 0: half
+    the cores."""
     slots: int = 4
     """Answers that are made at once; each takes memory for its keys and values."""
     offload: str = "none"
     """Where what fits on no GPU may wait: "cpu" (its memory), "disk", or nowhere."""
 
-    def memory(self) -> dict[int | str, str]:
-        """`max_memory` as accelerate reads it. Raises: InputError if it cannot be read."""
+    def memory(self) -> dict[int | str, int]:
+        """`max_memory` in bytes. Raises: InputError if it cannot be read."""
         return memory_of(self.max_memory)
 
 
@@ -59,16 +63,16 @@ class RemoteOptions:
     """Of speech and answers."""
 
 
-def memory_of(text: str) -> dict[int | str, str]:
-    """ "0=22GiB,cpu=60GiB" -> {0: "22GiB", "cpu": "60GiB"}.
+def memory_of(text: str) -> dict[int | str, int]:
+    """ "0=22GiB,cpu=60GiB" -> bytes of GPU 0 and of "cpu".
 
     Raises: InputError for anything else.
     """
-    found: dict[int | str, str] = {}
+    found: dict[int | str, int] = {}
     for part in filter(None, (part.strip() for part in text.split(","))):
         match = _AMOUNT.fullmatch(part)
         if not match:
             raise InputError(f"{part!r} is no amount of memory: write 0=22GiB,1=22GiB,cpu=60GiB")
         device, amount, unit = match.groups()
-        found[device if device == "cpu" else int(device)] = f"{amount}{unit}"
+        found[device if device == "cpu" else int(device)] = round(float(amount) * _UNITS[unit])
     return found

@@ -9,6 +9,7 @@ import argparse
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
+from typing import Any
 
 from kimi_demo.errors import InputError
 from kimi_demo.options import (
@@ -86,6 +87,8 @@ def add_model_arguments(
     add("--device-map", "KIMI_DEVICE_MAP", base.device_map, help=placed)
     amounts = "such as 0=22GiB,1=22GiB,cpu=60GiB; else what is free"
     add("--max-memory", "KIMI_MAX_MEMORY", base.max_memory, type=_memory, help=amounts)
+    half = "CPU threads of each computing thread; 0: half the cores"
+    add("--threads", "KIMI_THREADS", base.threads, type=_count, help=half)
     add("--slots", "KIMI_SLOTS", base.slots, type=_positive, help="answers made at once")
     for flag, default, known, text in (
         ("--dtype", base.dtype, DTYPES, "precision of the weights"),
@@ -181,6 +184,10 @@ def _address(text: str) -> str:
     return text
 
 
+def _count(text: str) -> int:
+    return 0 if text == "0" else _positive(text)
+
+
 def _positive(text: str) -> int:
     if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"{text!r} is not a whole number above zero")
@@ -209,7 +216,7 @@ def _memory(text: str) -> str:
 def _adding(parser: argparse.ArgumentParser, environ: Mapping[str, str]) -> Callable[..., None]:
     """Adds an argument whose default comes from a variable of the environment, if that is set."""
 
-    def add(flag: str, name: str, default: object, **options: object) -> None:
+    def add(flag: str, name: str, default: object, **options: Any) -> None:
         help_text = f"{options.pop('help')} [{name}]"
         parser.add_argument(flag, default=environ.get(name) or default, help=help_text, **options)
 

@@ -5,8 +5,8 @@ call. Hence its rules, all of them kept here:
 
     `spaces` is imported before torch               app.py imports this module first
     the model is put on CUDA before the page opens  it is held back there and given to the fork
-    only values that pickle cross over              a request goes in, events come out
-    each call says how long it may take             `seconds_for`, from the request alone
+    only values that pickle cross over              an intent goes in, events come out
+    each call says how long it may take             `seconds_for`, from the intent alone
 """
 
 from __future__ import annotations
@@ -14,15 +14,17 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Generator
 
-from kimi_demo.engine.base import Capabilities, Engine
+from kimi_demo.engine import tasks
+from kimi_demo.engine.base import Engine
 from kimi_demo.events import Event
-from kimi_demo.messages import AudioPart, Request, TextPart
+from kimi_demo.intents import Ask, Chat, Choose, Intent, Speak, heard_s
+from kimi_demo.messages import TextPart
 from kimi_demo.options import ModelOptions
 from kimi_demo.settings import on_zero_gpu
 
 ZERO_GPU = on_zero_gpu()
 if ZERO_GPU:
-    import spaces
+    import spaces  # noqa: F401  # before torch; used below
 
 LENT_MEMORY = "0=44GiB"  # what "large", the smallest that is lent, has at least
 SETUP_S = 10  # the fork, the weights' way to the GPU, the first kernels
@@ -42,7 +44,7 @@ def adapted(options: ModelOptions) -> ModelOptions:
 
 
 def on_lent_gpu(engine: Engine) -> Engine:
-    """The same engine; on ZeroGPU each request computes while a GPU is lent."""
+    """The same engine; on ZeroGPU each intent is served while a GPU is lent."""
     return LentGpuEngine(engine) if ZERO_GPU else engine
 
 
@@ -56,36 +58,50 @@ def why_no_api() -> str:
     )
 
 
-def seconds_for(request: Request) -> int:
-    """GPU seconds that one request may take: a longer wish costs the visitor more of a quota, a
+def seconds_for(intent: Intent) -> int:
+    """GPU seconds that one intent may take: a longer wish costs the visitor more of a quota, a
     shorter one breaks the answer off."""
-    parts = [part for message in request.messages for part in message.parts]
-    heard_s = sum(part.audio.duration_s for part in parts if isinstance(part, AudioPart))
-    typed = sum(len(part.text) for part in parts if isinstance(part, TextPart))
     shortest, longest = SPEECH_S
-    speech_s = min(longest, max(shortest, typed / CHARACTERS_PER_SPEECH_S))
-    answer_s = WRITING_S if request.output == "text" else SPEAKING_SHARE * speech_s
-    return round(SETUP_S + LISTENING_SHARE * heard_s + answer_s)
+    speech_s = min(longest, max(shortest, _typed(intent) / CHARACTERS_PER_SPEECH_S))
+    speaks = isinstance(intent, Speak) or (isinstance(intent, Chat) and intent.output == "both")
+    answer_s = SPEAKING_SHARE * speech_s if speaks else WRITING_S
+    return round(SETUP_S + LISTENING_SHARE * heard_s(intent) + answer_s)
 
 
-class LentGpuEngine:
-    """An engine whose requests run in forked processes."""
+def _typed(intent: Intent) -> int:
+    """Characters of a text, or of a new question."""
+    match intent:
+        case Speak(text):
+            return len(text)
+        case Chat() | Ask() | Choose():
+            return sum(len(p.text) for p in intent.asked.parts if isinstance(p, TextPart))
+    return 0
+
+
+class LentGpuEngine(Engine):
+    """An engine whose answers are made in forked processes. The line is here, before the fork, for
+    no thread outlives that: an intent goes in, events come out."""
 
     def __init__(self, engine: Engine) -> None:
-        def answer(request: Request) -> Generator[Event, None, None]:
-            yield from engine.stream(request)
+        import spaces
+
+        super().__init__(engine.capabilities)
+
+        def answer(intent: Intent) -> Generator[Event, None, None]:
+            yield from engine.answer(intent)
 
         self._engine = engine
         self._answer = spaces.GPU(duration=seconds_for)(answer)
 
-    @property
-    def capabilities(self) -> Capabilities:
-        return self._engine.capabilities
-
-    def stream(self, request: Request) -> Generator[Event, None, None]:
-        """Yields the answer's events; see `Engine.stream`."""
-        yield from self._answer(request)
+    def answer(self, intent: Intent) -> Generator[Event, None, None]:
+        """See `Engine.answer`."""
+        tasks.check(intent, self.capabilities)
+        return self._lent(intent)
 
     def close(self) -> None:
-        """Frees the model; the forks end with their requests."""
+        """Cancels all jobs and frees the model; the forks end with their jobs."""
+        super().close()
         self._engine.close()
+
+    def _lent(self, intent: Intent) -> Generator[Event, None, None]:
+        yield from self._answer(intent)

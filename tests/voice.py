@@ -1,14 +1,25 @@
-"""A sound that voice activity detectors take for a person: syllables of a buzzing throat."""
+"""A sound that voice activity detectors take for a person: a clip of the examples, repeated."""
+
+from functools import cache
+from pathlib import Path
 
 import numpy as np
 
+from kimi_demo.audio import read
 
-def voice(seconds: float, rate: int = 16_000, pitch_hz: float = 120.0) -> np.ndarray:
-    """(T,) float32, loud from the first to the last sample."""
-    time = np.arange(round(seconds * rate)) / rate
-    throat = sum(np.sin(2 * np.pi * pitch_hz * n * time) / n for n in range(1, 20))
-    syllables = 0.6 + 0.4 * np.sin(2 * np.pi * 4 * time)
-    return (0.15 * throat * syllables).astype(np.float32)
+CLIP = Path(__file__).parents[1] / "examples" / "audio" / "voice-woman-zh.wav"
+SPOKEN_S = (0.1, 2.3)  # without the silence at both ends
+
+
+def voice(seconds: float, rate: int = 16_000) -> np.ndarray:
+    """(T,) float32, speech from the first to the last sample."""
+    return np.resize(_spoken(rate), round(seconds * rate))
+
+
+@cache
+def _spoken(rate: int) -> np.ndarray:
+    start, end = (round(s * rate) for s in SPOKEN_S)
+    return read(CLIP, sample_rate=rate).waveform[start:end]
 
 
 def silence(seconds: float, rate: int = 16_000) -> np.ndarray:

@@ -12,7 +12,7 @@ ABOUT = {
     "label": (
         "nano: a tiny Kimi-Audio with the ears of Whisper base and a voice learned from Kokoro. It "
         "knows a small everyday world in English and Mandarin and says so when asked for more. It "
-        "is in the first round of its training and errs often; the released 7B model is far better."
+        "is still being trained and errs often; the released 7B model is far better."
     ),
     "languages": ["en", "zh"],
 }

@@ -12,10 +12,10 @@ from pathlib import Path
 
 import torch
 
-from kimi_demo.cli.bench import count
+from kimi_demo.cli.bench.command import count
+from kimi_demo.cli.bench.surroundings import commit
 from kimi_demo.cli.common import add_json_argument, print_json
-from kimi_demo.engine.bench.surroundings import commit
-from kimi_demo.engine.opening import open_engine
+from kimi_demo.engine.open import open_engine
 from kimi_demo.options import ModelOptions
 from training.evaluation import judge
 from training.evaluation.bench import Bench

@@ -31,16 +31,16 @@ from training.texts.written import as_written
 
 # Shares of the batches.
 TASK_WEIGHTS = {
-    "timed": 14,  # reading without sound: only the text stream is learned
-    "reading": 24,
-    "transcription": 34,
-    "chat": 20,
-    "sounds": 8,
+    "timed": 50,  # reading without sound: only the text stream is learned, the hardest of all
+    "reading": 14,
+    "transcription": 16,
+    "chat": 14,
+    "sounds": 6,
 }
 MANDARIN = 0.4
 POSITIONS_PER_BATCH = 4500
 MAX_ROWS, MIN_ROWS = 96, 4
-CODE_NOISE = 0.06  # share of fed codes that are replaced: the model must forgive its own slips
+CODE_NOISE = 0.15  # share of fed codes that are replaced: the model must forgive its own slips
 CASUAL = 0.3  # share of typed words without capitals or marks
 JOINED = 0.15  # share of transcriptions of several sentences in a row
 HINTED = 0.35  # share of transcriptions with a hint at the language, one in eight of them wrong

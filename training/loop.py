@@ -12,6 +12,7 @@ import json
 import logging
 import math
 import os
+import signal
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -179,15 +180,28 @@ class Trainer:
 
     def fit(self, losses: LossFunction, evaluate: Evaluation | None = None) -> nn.Module:
         """Trains until the budget is used; returns the averaged module, in eval mode."""
+        self._asked_to_stop = False
+        before = signal.signal(signal.SIGTERM, self._stop)
+        try:
+            self._learn(losses, evaluate)
+        finally:
+            signal.signal(signal.SIGTERM, before)
+        return self.ema
+
+    def _learn(self, losses: LossFunction, evaluate: Evaluation | None) -> None:
         self.module.train()
-        while self.progress < 1.0:
+        while self.progress < 1.0 and not self._asked_to_stop:
             values = self._take_step(losses)
             self._log_step(values)
             self._save_when_due()
             self._evaluate_when_due(evaluate)
-        self._evaluate(evaluate)
+        if not self._asked_to_stop:
+            self._evaluate(evaluate)
         self.save()
-        return self.ema
+
+    def _stop(self, *_: object) -> None:
+        """Ends after the step in work, which is saved; `--resume` goes on from there."""
+        self._asked_to_stop = True
 
     def _build_optimizers(self) -> list[torch.optim.Optimizer]:
         options = self.options

@@ -69,7 +69,7 @@ class Muon(torch.optim.Optimizer):
 
     @staticmethod
     def _whiten(updates: Tensor, group: dict) -> Tensor:
-        native = updates.is_cuda or torch.cpu._is_amx_tile_supported()
+        native = updates.is_cuda or torch.cpu._is_avx512_bf16_supported()
         precision = torch.bfloat16 if native else torch.float32
         return orthogonalise(updates.to(precision), group["iterations"]).to(updates.dtype)
 

@@ -13,14 +13,18 @@ import torch
 import yaml
 from torch import Tensor, nn
 
+from kimi_demo.checkpoint import loading
 from kimi_demo.checkpoint.layout import (
     ACOUSTIC_FOLDER,
     FLOW_FOLDER,
     SPEECH_TOKENIZER_FOLDER,
     VOCODER_FOLDER,
+    Layout,
 )
 from kimi_demo.checkpoint.loading import POSITIONS
+from kimi_demo.checkpoint.placement import Placement
 from kimi_demo.checkpoint.writing import write
+from kimi_demo.errors import CheckpointError
 from kimi_demo.model.detokenizer.loading import FLOW_PREFIX, VOCODER_PREFIX
 from kimi_demo.model.text_tokenizer import TextTokenizer
 from kimi_demo.tasks import TaskTable
@@ -48,7 +52,6 @@ def run(args: argparse.Namespace) -> None:
     args.out.mkdir(parents=True, exist_ok=True)
     if args.text_tokenizer:
         pack_text_tokenizer(args.text_tokenizer, args.out)
-    pack_descriptions(args.out)
     if args.language_model:
         pack_language_model(args.language_model, args.out)
     if args.whisper:
@@ -61,6 +64,16 @@ def run(args: argparse.Namespace) -> None:
     for run_dir, pack_part, folder in parts:
         if run_dir:
             pack_part(run_dir, args.out / folder)
+    pack_descriptions(args.out)
+
+
+def learned_values(root: Path) -> int:
+    """Of all parts, as an engine counts them; 0 while some are missing."""
+    try:
+        layout = Layout.of(root)
+    except CheckpointError:
+        return 0
+    return loading.load(layout, Placement.on("cpu")).parameters
 
 
 def pack_text_tokenizer(tokenizer: Path, out: Path) -> None:
@@ -74,7 +87,7 @@ def pack_descriptions(out: Path) -> None:
     defaults, tasks = TaskTable().values(), task_table().values()
     changed = {name: value for name, value in tasks.items() if value != defaults[name]}
     _write_json(out / "tasks.json", changed)
-    _write_json(out / "checkpoint.json", ABOUT)
+    _write_json(out / "checkpoint.json", ABOUT | {"parameters": learned_values(out)})
 
 
 def pack_language_model(run_dir: Path, out: Path) -> None:

@@ -14,20 +14,20 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from kimi_demo.checkpoint import loading, source
+from kimi_demo.checkpoint import loading, locate
 from kimi_demo.checkpoint.placement import Placement
 from training.flow import save_flow_config
 from training.vocoder import TrainableVocoder
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--checkpoint", default=source.EMBEDDED, help="nano, or a folder")
+    parser.add_argument("--checkpoint", default=locate.EMBEDDED, help="nano, or a folder")
     parser.add_argument("--out", type=Path, required=True, help="folder for the runs")
 
 
 def run(args: argparse.Namespace) -> None:
     """Writes the runs speech-tokenizer, language-model, flow and vocoder."""
-    packed = loading.load(source.find(args.checkpoint), Placement.on("cpu"))
+    packed = loading.load(locate.find(args.checkpoint), Placement.on("cpu"), prepare=False)
     parts = {
         "speech-tokenizer": ("encoder.", packed.speech_tokenizer.encoder),
         "language-model": ("model.", packed.language_model),

@@ -16,11 +16,9 @@ from httpx_sse import EventSource, ServerSentEvent
 
 from kimi_demo.api.service import Service
 from kimi_demo.api.serving import serving
-from kimi_demo.engine.base import Capabilities, Engine
-from kimi_demo.engine.measured import MeasuredEngine
-from kimi_demo.engine.shared import SharedEngine
+from kimi_demo.engine.base import Engine
 from kimi_demo.events import Event, Stepped
-from kimi_demo.messages import Request
+from kimi_demo.intents import Intent
 from kimi_demo.metrics import Metrics
 from kimi_demo.wire.speech import MEDIA_TYPES
 
@@ -44,34 +42,31 @@ class Wish:
     seed: int = 0
 
 
-class _Clocked:
+class _Clocked(Engine):
     """An engine of which is known when it last made a decode step."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, metrics: Metrics) -> None:
+        super().__init__(engine.capabilities, metrics=metrics)
         self._engine = engine
         self.last_step = 0.0
 
-    @property
-    def capabilities(self) -> Capabilities:
-        return self._engine.capabilities
+    def answer(self, intent: Intent) -> Generator[Event, None, None]:
+        """See `Engine.answer`."""
+        return self._clocked(self._engine.answer(intent))
 
-    def stream(self, request: Request) -> Generator[Event, None, None]:
-        """Yields the answer's events; see `Engine.stream`."""
-        with closing(self._engine.stream(request)) as events:
+    def _clocked(self, events: Generator[Event, None, None]) -> Generator[Event, None, None]:
+        with closing(events):
             for event in events:
                 if isinstance(event, Stepped):
                     self.last_step = time.perf_counter()
                 yield event
 
-    def close(self) -> None:
-        """Closes the engine."""
-        self._engine.close()
-
 
 def measure(engine: Engine, wish: Wish) -> dict[str, object]:
     """Serves the engine and calls it over a socket; the first call of all is not counted."""
-    clocked, metrics = _Clocked(engine), Metrics()
-    service = Service(MeasuredEngine(SharedEngine(clocked), metrics), metrics)
+    metrics = Metrics()
+    clocked = _Clocked(engine, metrics)
+    service = Service(clocked, metrics)
     with serving(service) as url, httpx.Client(base_url=url, timeout=PATIENCE_S) as client:
         _speech(client, clocked, "pcm", wish)
         speech = {

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
-from contextlib import closing
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from functools import partial
 from typing import Any
 
@@ -18,17 +18,17 @@ from kimi_demo.api.chat_stream import chunks
 from kimi_demo.api.service import Caller, Calling, Computing, Service, ignored
 from kimi_demo.api.streaming import (
     LiveResponse,
+    on_thread,
     read_up_to,
     running,
     sse_lines,
     unless_gone,
-    whole,
 )
-from kimi_demo.engine.base import Engine
 from kimi_demo.events import AudioDelta, Event, Started, collect
-from kimi_demo.services import retrying, stopping
+from kimi_demo.intents import heard_s
 from kimi_demo.wire import sse
 from kimi_demo.wire.chat import ChatCompletion, ChatRequest
+from kimi_demo.wire.conversation import blamed, sounds_in
 
 router = APIRouter(tags=["chat"], route_class=JsonRoute)
 
@@ -61,49 +61,48 @@ async def complete(
     is told again as much of the conversation as it remembers; older turns are not read."""
     service.check_model(chat.model)
     tasks = service.engine.capabilities.tasks
-    find = partial(service.answers.find, owner=caller.name)
-    wanted = await service.decoded(partial(wanted_of, chat, tasks, find))
-    reply = Reply(chat, wanted, service.answers, caller.name)
+    reply = Reply(chat, await _wanted(chat, service, caller), service.answers, caller.name)
     headers = {"cache-control": "no-store", **ignored(unheeded(chat, tasks))}
+    with blamed("messages"):
+        job = await unless_gone(request, service.begun(reply.wanted.intent))
+    events = _accounted(running(job), reply.wanted, caller)
     if chat.stream:
-        return await _streamed(request, service, caller, reply, headers)
-    events = _answered(service.engine, wanted, caller, again=wanted.may_ask_again)
-    answer = collect(await unless_gone(request, whole(events)))
+        return await _streamed(request, events, reply, headers)
+    answer = collect(await unless_gone(request, _all(events)))
     completion = await run_in_threadpool(reply.completion, answer)  # the sound is encoded
     return Response(completion.model_dump_json(), 200, headers, "application/json")
 
 
+async def _wanted(chat: ChatRequest, service: Service, caller: Caller) -> Wanted:
+    """Only sounds wait for others that are decoded."""
+    find = partial(service.answers.find, owner=caller.name)
+    read = partial(wanted_of, chat, service.engine.capabilities.tasks, find)
+    return await (service.decoded(read) if sounds_in(chat.messages) else on_thread(read))
+
+
 async def _streamed(
-    request: Request, service: Service, caller: Caller, reply: Reply, headers: dict[str, str]
+    request: Request, events: AsyncGenerator[Event, None], reply: Reply, headers: dict[str, str]
 ) -> Response:
-    options = reply.chat.stream_options
-    events = _answered(service.engine, reply.wanted, caller, again=False)
-    told = running(chunks(events, reply, with_usage=bool(options and options.include_usage)))
+    told = chunks(events, reply)
     begun = await unless_gone(request, read_up_to(told, bool))
     lines = sse_lines(begun, lambda found: found)
     return LiveResponse(lines, 200, headers, sse.MEDIA_TYPE)
 
 
-def _answered(
-    engine: Engine, wanted: Wanted, caller: Caller, again: bool
-) -> Generator[Event, None, None]:
-    """The events of the answer. again: it is asked for twice if it runs on, which takes words back
-    and so is not for streams.
-    """
-    ask = partial(retrying.stream, engine) if again else engine.stream
-    events = _accounted(ask(wanted.request), wanted, caller)
-    return stopping.until(events, wanted.stops)
+async def _all(events: AsyncGenerator[Event, None]) -> list[Event]:
+    async with aclosing(events):
+        return [event async for event in events]
 
 
-def _accounted(
-    events: Generator[Event, None, None], wanted: Wanted, caller: Caller
-) -> Generator[Event, None, None]:
+async def _accounted(
+    events: AsyncGenerator[Event, None], wanted: Wanted, caller: Caller
+) -> AsyncGenerator[Event, None]:
     """The same events; the caller's account has the sounds, however it ends."""
-    with closing(events):
-        for event in events:
+    async with aclosing(events):
+        async for event in events:
             match event:
                 case Started():
-                    caller.used(heard_s=wanted.heard_s)
+                    caller.used(heard_s=heard_s(wanted.intent))
                 case AudioDelta() if wanted.speaks:
                     caller.used(made_s=len(event.waveform) / event.sample_rate)
             yield event

@@ -13,7 +13,7 @@ from kimi_demo.api.history import AnswerStore, Kept, new_id
 from kimi_demo.audio import OUTPUT_SAMPLE_RATE, Audio
 from kimi_demo.encoding import encoded
 from kimi_demo.events import Answer, Finished
-from kimi_demo.messages import CODES_PER_S, AudioPart, Part, Request, SpokenPart, TextPart
+from kimi_demo.messages import SpokenPart
 from kimi_demo.wire.chat import (
     ChatCompletion,
     ChatRequest,
@@ -47,7 +47,7 @@ class Reply:
         return self.wanted.speaks
 
     def usage(self, finished: Finished) -> ChatUsage:
-        return usage_of(self.wanted.request, finished)
+        return usage_of(finished)
 
     def finish_reason(self, finished: Finished) -> Literal["stop", "length"]:
         """OpenAI knows no loop; such an answer is one that had to be ended."""
@@ -90,19 +90,18 @@ def _file(sound: Audio, format: ReplyFormat) -> bytes:
     return encoded(sound, "pcm" if format == "pcm16" else format)
 
 
-def usage_of(request: Request, finished: Finished) -> ChatUsage:
+def usage_of(finished: Finished) -> ChatUsage:
     """Tokens of a request and its answer. A position of the prompt counts as audio where it holds a
     code, heard or said before, and as text elsewhere.
     """
-    parts = (part for message in request.messages for part in message.parts)
-    codes = min(sum(map(_codes, parts)), finished.prompt_tokens)
     made = finished.text_tokens + finished.audio_tokens
+    heard = min(finished.heard_tokens, finished.prompt_tokens)
     return ChatUsage(
         prompt_tokens=finished.prompt_tokens,
         completion_tokens=made,
         total_tokens=finished.prompt_tokens + made,
         prompt_tokens_details=PromptTokenDetails(
-            audio_tokens=codes, text_tokens=finished.prompt_tokens - codes, cached_tokens=0
+            audio_tokens=heard, text_tokens=finished.prompt_tokens - heard, cached_tokens=0
         ),
         completion_tokens_details=CompletionTokenDetails(
             audio_tokens=finished.audio_tokens,
@@ -110,13 +109,3 @@ def usage_of(request: Request, finished: Finished) -> ChatUsage:
             reasoning_tokens=0,
         ),
     )
-
-
-def _codes(part: Part) -> int:
-    match part:
-        case AudioPart(sound):
-            return round(sound.duration_s * CODES_PER_S)
-        case SpokenPart(codes, _):
-            return len(codes)
-        case TextPart():
-            return 0

@@ -3,37 +3,43 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Generator, Iterator
-from contextlib import closing
+from collections.abc import AsyncGenerator, Iterator
+from contextlib import aclosing
 from typing import Literal
 
 from kimi_demo.api.chat_reply import Reply
 from kimi_demo.api.history import new_id
+from kimi_demo.api.streaming import on_thread
 from kimi_demo.audio import Audio
 from kimi_demo.events import AudioDelta, Event, Finished, HeardDelta, TextDelta, Weighed
 from kimi_demo.wire.chat import AudioDeltaPart, ChatChunk, ChatUsage, ChunkChoice, Delta
+from kimi_demo.wire.progress import progress_of
 
 Chunks = list[ChatChunk]
 
 
-def chunks(
-    events: Generator[Event, None, None], reply: Reply, with_usage: bool
-) -> Generator[Chunks, None, None]:
+async def chunks(events: AsyncGenerator[Event, None], reply: Reply) -> AsyncGenerator[Chunks, None]:
     """For every event the chunks that tell it, often none. The first ones come with the first of
-    the answer, so that what fails before has a status of its own.
+    the answer, so that what fails before has a status of its own; for those who asked for the
+    progress, with that.
     """
-    teller = _Teller(reply, with_usage)
-    with closing(events):
-        for event in events:
-            yield list(teller.tell(event))
+    teller = _Teller(reply)
+    async with aclosing(events):
+        async for event in events:
+            if isinstance(event, Finished):  # its codes are kept in a file
+                yield await on_thread(lambda end=event: list(teller.tell(end)))
+            else:
+                yield list(teller.tell(event))
 
 
 class _Teller:
     """What was told so far decides what is told next."""
 
-    def __init__(self, reply: Reply, with_usage: bool) -> None:
+    def __init__(self, reply: Reply) -> None:
+        options = reply.chat.stream_options
         self._reply = reply
-        self._with_usage = with_usage
+        self._with_usage = bool(options and options.include_usage)
+        self._with_progress = reply.chat.progress
         self._audio_id = new_id()
         self._begun = False
         self._text: list[str] = []
@@ -57,6 +63,10 @@ class _Teller:
             case Finished():
                 yield from self._begin()
                 yield from self._end(event)
+            case _ if self._with_progress and (progress := progress_of(event)):
+                chunk = self._told([])
+                chunk.progress = progress
+                yield chunk
 
     def _begin(self) -> Iterator[ChatChunk]:
         if self._begun:

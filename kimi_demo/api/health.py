@@ -32,6 +32,9 @@ def _ready(service: Service) -> Response:
     """Whether a request would be computed now or after those that wait."""
     if service.away:
         return JSONResponse({"status": "unavailable", "reason": service.away}, 503)
+    status = service.engine.status
+    if status.phase != "ready":
+        return JSONResponse({"status": status.phase, "reason": status.note}, 503)
     waiting = service.metrics.value("kimi_queue_depth")
     return JSONResponse({"status": "ready", "waiting": int(waiting)})
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from typing import Annotated
 
 from fastapi import APIRouter, Path
@@ -10,7 +9,6 @@ from fastapi import APIRouter, Path
 from kimi_demo.api.aliases import VOICES
 from kimi_demo.api.service import Service, Serving
 from kimi_demo.engine.base import Capabilities
-from kimi_demo.tasks import ANY_LANGUAGE
 from kimi_demo.wire.models import About, Model, ModelList, Voice, VoiceList
 
 router = APIRouter(tags=["models"])
@@ -53,20 +51,5 @@ def _about(capabilities: Capabilities) -> About:
         sample_rate=capabilities.sample_rate,
         languages=list(capabilities.languages),
         slots=capabilities.slots,
-        tasks=published(capabilities),
+        tasks=capabilities.tasks.values(),
     )
-
-
-def published(capabilities: Capabilities) -> dict[str, object]:
-    """The task table for clients: what the server says by itself is not to be said twice."""
-    tasks = capabilities.tasks
-    unsaid = dataclasses.replace(
-        tasks,
-        speech_prompts={},
-        speech_prompt="",
-        transcription_prompts=dict.fromkeys((*tasks.transcription_prompts, ANY_LANGUAGE), ""),
-        wordings={},
-        text_normalizer="none",
-        server_normalizer=tasks.normalizer,
-    )
-    return unsaid.values()

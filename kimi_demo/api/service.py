@@ -14,8 +14,11 @@ from starlette.concurrency import run_in_threadpool
 from kimi_demo.api.aliases import ALIASES
 from kimi_demo.api.history import AnswerStore
 from kimi_demo.api.keys import ANYBODY, NO_KEYS, Keys
+from kimi_demo.api.streaming import on_thread
 from kimi_demo.engine.base import Engine
+from kimi_demo.engine.job import Job
 from kimi_demo.errors import EngineAway, UnknownName
+from kimi_demo.intents import Intent
 from kimi_demo.metrics import Metrics
 
 T = TypeVar("T")
@@ -43,11 +46,19 @@ class Service:
     async def decoded(self, work: Callable[[], T]) -> T:
         """What reads sounds, on a thread; few at a time, for an hour of sound fills 230 MB."""
         async with self.decoding:
-            reading = asyncio.ensure_future(run_in_threadpool(work))
-            try:
-                return await asyncio.shield(reading)
-            finally:  # a thread cannot be stopped: it keeps its place, and its file, to the end
-                await asyncio.wait({reading})
+            return await on_thread(work)
+
+    async def begun(self, intent: Intent) -> Job:
+        """A job of the engine, which is none if whoever wants it leaves meanwhile. Cutting a text
+        or a sound takes a while. Raises: what `Engine.start` does."""
+        starting = asyncio.ensure_future(run_in_threadpool(self.engine.start, intent))
+        try:
+            return await asyncio.shield(starting)
+        except asyncio.CancelledError:
+            await asyncio.wait({starting})
+            if not starting.exception():
+                starting.result().cancel()
+            raise
 
     def close(self) -> None:
         """Frees the model and forgets the answers."""

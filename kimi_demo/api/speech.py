@@ -4,28 +4,35 @@ from __future__ import annotations
 
 import base64
 import dataclasses
-from collections.abc import AsyncGenerator, Generator, Iterator
-from contextlib import closing
+from collections.abc import AsyncGenerator, Callable, Iterator
+from contextlib import aclosing, closing
+from functools import partial
 from typing import Any
 
 from fastapi import APIRouter, Request
 from pydantic import BaseModel
-from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 
 from kimi_demo.api.aliases import check_voice
 from kimi_demo.api.bodies import JsonRoute
-from kimi_demo.api.service import Caller, Calling, Computing, ignored
-from kimi_demo.api.streaming import LiveResponse, read_up_to, running, sse_lines, unless_gone
+from kimi_demo.api.service import Caller, Calling, Computing, Service, ignored
+from kimi_demo.api.streaming import (
+    LiveResponse,
+    on_thread,
+    read_up_to,
+    running,
+    sse_lines,
+    unless_gone,
+)
 from kimi_demo.encoding import SoundEncoder
-from kimi_demo.engine.base import Engine
 from kimi_demo.errors import EngineError
-from kimi_demo.events import AudioDelta, Finished, TextDelta
+from kimi_demo.events import AudioDelta, Event, Finished, TextDelta
+from kimi_demo.intents import Speak
 from kimi_demo.messages import Sampling
-from kimi_demo.services.reading import ReadingEvent, read_aloud
 from kimi_demo.tasks import TaskTable
 from kimi_demo.wire import sse
 from kimi_demo.wire.conversation import blamed
+from kimi_demo.wire.progress import progress_of
 from kimi_demo.wire.speech import (
     MEDIA_TYPES,
     SpeechDelta,
@@ -37,7 +44,7 @@ from kimi_demo.wire.speech import (
 
 router = APIRouter(tags=["audio"], route_class=JsonRoute)
 # What goes out: bytes of the file in place of the sound, beside all else that is told.
-Sent = bytes | ReadingEvent
+Sent = bytes | Event
 
 _BINARY = {"schema": {"type": "string", "format": "binary"}}
 _EVENTS = {
@@ -68,33 +75,35 @@ async def speak(
     spoken; a failure after them ends the connection early, or is the last of the events."""
     service.check_model(wanted.model)
     check_voice(wanted.voice)
-    # Taking a long text apart is some work, too.
-    sent = running(await run_in_threadpool(_sent, service.engine, wanted, caller))
-    begun = await unless_gone(request, read_up_to(sent, lambda event: isinstance(event, bytes)))
     tasks = service.engine.capabilities.tasks
+    sent = _sent(service, _intent(wanted, tasks), wanted, caller)
+    begun = await unless_gone(request, read_up_to(sent, _begins(wanted)))
     unheard = {} if tasks.follows_instructions else {"instructions": wanted.instructions}
     headers = {"cache-control": "no-store", **ignored(unheard)}
     if wanted.stream_format == "sse":
-        return LiveResponse(sse_lines(begun, _told), 200, headers, sse.MEDIA_TYPE)
+        told = partial(_told, with_progress=wanted.progress)
+        return LiveResponse(sse_lines(begun, told), 200, headers, sse.MEDIA_TYPE)
     media_type = MEDIA_TYPES[wanted.response_format]
     return LiveResponse(_sound(begun), 200, headers, media_type)
 
 
-def _sent(engine: Engine, wanted: SpeechRequest, caller: Caller) -> Generator[Sent, None, None]:
-    """The speech that is wanted, encoded. Raises: InputError at once."""
-    events = _read(engine, wanted)
-    rate = engine.capabilities.sample_rate
-    encoder = SoundEncoder(wanted.response_format, rate, wanted.speed)
-    return _encoded(_accounted(events, caller), encoder)
+def _intent(wanted: SpeechRequest, tasks: TaskTable) -> Speak:
+    return Speak(
+        wanted.input,
+        wanted.language or "",
+        wanted.instructions or "",
+        wanted.prompt or "",
+        wanted.check,
+        sampling=_sampling(tasks, wanted),
+        seed=wanted.seed,
+    )
 
 
-def _read(engine: Engine, wanted: SpeechRequest) -> Generator[ReadingEvent, None, None]:
-    sampling = _sampling(engine.capabilities.tasks, wanted)
-    language, instructions = wanted.language or "", wanted.instructions or ""
-    with blamed("input"):
-        return read_aloud(
-            engine, wanted.input, sampling, wanted.seed, language, instructions=instructions
-        )
+def _begins(wanted: SpeechRequest) -> Callable[[Sent], bool]:
+    """With what the reply begins; until then a failure has a status of its own."""
+    if wanted.progress and wanted.stream_format == "sse":
+        return lambda _: True
+    return lambda event: isinstance(event, bytes)
 
 
 def _sampling(tasks: TaskTable, wanted: SpeechRequest) -> Sampling:
@@ -105,42 +114,31 @@ def _sampling(tasks: TaskTable, wanted: SpeechRequest) -> Sampling:
     return dataclasses.replace(sampling, audio=dataclasses.replace(sampling.audio, **changes))
 
 
-def _accounted(
-    events: Generator[ReadingEvent, None, None], caller: Caller
-) -> Generator[ReadingEvent, None, None]:
-    """The same events; the caller's account has their sound, however they end."""
-    made_s = 0.0
-    try:
-        with closing(events):
-            for event in events:
-                if isinstance(event, AudioDelta):
-                    made_s += len(event.waveform) / event.sample_rate
-                yield event
-    finally:
-        caller.used(made_s=made_s)
-
-
-def _encoded(
-    events: Generator[ReadingEvent, None, None], encoder: SoundEncoder
-) -> Generator[Sent, None, None]:
+async def _sent(
+    service: Service, intent: Speak, wanted: SpeechRequest, caller: Caller
+) -> AsyncGenerator[Sent, None]:
     """Each piece of sound as bytes of the file. Nothing comes before there is something to hear.
 
-    This runs on the answer's thread: encoding keeps no other request waiting.
-    Raises: EngineError if all was silence.
+    Raises: InputError, EngineBusy; EngineError if all was silence.
     """
+    with blamed("input"):
+        job = await service.begun(intent)
+    rate = service.engine.capabilities.sample_rate
     heard, ready = False, b""
-    with closing(events), closing(encoder):
-        for event in events:
-            if isinstance(event, AudioDelta):
-                heard = heard or bool(event.waveform.any())
-                ready += encoder.push(event.waveform)
-            elif isinstance(event, Finished):
-                ready += _end(encoder, heard)
-            if heard and ready:
-                yield ready
-                ready = b""
-            if not isinstance(event, AudioDelta):
-                yield event
+    async with aclosing(running(job)) as events:
+        with closing(SoundEncoder(wanted.response_format, rate, wanted.speed)) as encoder:
+            async for event in events:
+                if isinstance(event, AudioDelta):
+                    caller.used(made_s=len(event.waveform) / event.sample_rate)
+                    heard = heard or bool(event.waveform.any())
+                    ready += await on_thread(encoder.push, event.waveform)
+                elif isinstance(event, Finished):
+                    ready += await on_thread(_end, encoder, heard)
+                if heard and ready:
+                    yield ready
+                    ready = b""
+                if not isinstance(event, AudioDelta):
+                    yield event
 
 
 def _end(encoder: SoundEncoder, heard: bool) -> bytes:
@@ -159,7 +157,7 @@ async def _sound(sent: AsyncGenerator[Sent, None]) -> AsyncGenerator[bytes, None
         await sent.aclose()
 
 
-def _told(event: Sent) -> Iterator[BaseModel]:
+def _told(event: Sent, with_progress: bool) -> Iterator[BaseModel]:
     """What server-sent events say of it."""
     if isinstance(event, bytes):
         audio = base64.b64encode(event).decode()
@@ -168,6 +166,8 @@ def _told(event: Sent) -> Iterator[BaseModel]:
         yield SpeechText(type="speech.text.delta", delta=event.text)
     elif isinstance(event, Finished):
         yield SpeechDone(type="speech.audio.done", usage=_usage(event), finish_reason=event.reason)
+    elif with_progress and (progress := progress_of(event)):
+        yield progress
 
 
 def _usage(finished: Finished) -> SpeechUsage:

@@ -1,32 +1,28 @@
-"""Engines answer by generators that block; this carries them over to async replies.
-
-A request runs on a thread of its own, which hands over what comes. It looks after every event
-whether anybody still reads, and closes the generator if not: engines send events at every decode
-step and while they let somebody wait, so a slot is free again at once.
-"""
+"""Jobs are read here for async replies; whoever goes away cancels what it has asked for."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
-import threading
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Generator, Iterable
-from contextlib import closing
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable
+from contextlib import suppress
 from typing import Any, TypeVar
 
 import anyio
+from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import StreamingResponse
 from starlette.types import Receive, Scope, Send
 
 from kimi_demo.api.middleware import REQUEST_ID
+from kimi_demo.engine.job import Job
 from kimi_demo.errors import KimiError
+from kimi_demo.events import Event
 from kimi_demo.wire import sse
 
 T = TypeVar("T")
 logger = logging.getLogger(__name__)
-BUFFERED_EVENTS = 4096  # a slow reader holds no slot until so much waits for it
 KEEP_ALIVE_S = 10.0
 SEND_PATIENCE_S = 60.0  # a reader that takes nothing for so long is gone
 
@@ -35,31 +31,45 @@ class ClientGone(Exception):
     """Nobody waits for the reply any more."""
 
 
-async def running(events: Generator[T, None, None]) -> AsyncGenerator[T, None]:
-    """The events of a generator that runs on a thread; closing this closes it.
+async def running(job: Job) -> AsyncGenerator[Event, None]:
+    """The events of a job; closing this cancels it. Raises: whatever the job does."""
+    arrived, loop = asyncio.Event(), asyncio.get_running_loop()
 
-    Raises: whatever the generator does.
-    """
-    pump = _Pump(events)
+    def wake() -> None:
+        with suppress(RuntimeError):  # the server is gone
+            loop.call_soon_threadsafe(arrived.set)
+
+    job.listen(wake)
     try:
         while True:
-            event, failure = await pump.arrived.get()
-            if failure is not None:
-                raise failure
-            if event is _END:
+            events, over = job.take()
+            for event in events:
+                yield event
+            if over:
                 return
-            yield event
+            if not events:
+                await arrived.wait()
+                arrived.clear()
     finally:
-        pump.stop()
+        job.cancel()
 
 
-async def whole(events: Generator[T, None, None]) -> list[T]:
-    """All events of a generator that runs on a thread."""
-    stream = running(events)
+async def whole(job: Job) -> list[Event]:
+    """All events of a job."""
+    stream = running(job)
     try:
         return [event async for event in stream]
     finally:
         await stream.aclose()
+
+
+async def on_thread(work: Callable[..., T], *args: Any) -> T:
+    """Work that takes a while. A thread cannot be stopped: who cancels this waits for its end."""
+    working = asyncio.ensure_future(run_in_threadpool(work, *args))
+    try:
+        return await asyncio.shield(working)
+    finally:
+        await asyncio.wait({working})
 
 
 async def read_up_to(
@@ -154,46 +164,6 @@ async def sse_lines(
         if isinstance(events, AsyncGenerator):
             await events.aclose()
     yield sse.DONE
-
-
-_END: Any = object()
-
-
-class _Pump:
-    """The thread, and what it has handed over: (event, None), (None, failure) or the end."""
-
-    def __init__(self, events: Generator[Any, None, None]) -> None:
-        self._events = events
-        self._loop = asyncio.get_running_loop()
-        self._stopped = threading.Event()
-        self.arrived: asyncio.Queue[tuple[Any, BaseException | None]] = asyncio.Queue()
-        threading.Thread(target=self._run, name="answer", daemon=True).start()
-
-    def stop(self) -> None:
-        """The generator is closed after its next event."""
-        self._stopped.set()
-
-    def _run(self) -> None:
-        try:
-            with closing(self._events) as events:
-                for event in events:
-                    if self._stopped.is_set():
-                        return
-                    self._hand_over(event, None)
-                    self._wait_for_reader()
-            self._hand_over(_END, None)
-        except BaseException as exc:
-            self._hand_over(None, exc)
-
-    def _hand_over(self, event: Any, failure: BaseException | None) -> None:
-        try:
-            self._loop.call_soon_threadsafe(self.arrived.put_nowait, (event, failure))
-        except RuntimeError:  # the server is gone
-            self._stopped.set()
-
-    def _wait_for_reader(self) -> None:
-        while self.arrived.qsize() > BUFFERED_EVENTS and not self._stopped.wait(0.05):
-            pass
 
 
 async def _left(receive: Receive) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Callable, Generator, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any
 
@@ -11,30 +11,22 @@ from fastapi import APIRouter, Form, Request
 from pydantic import BaseModel
 from starlette.responses import JSONResponse, Response
 
+from kimi_demo import subtitles
 from kimi_demo.api.service import Caller, Calling, Computing, Service, ignored
-from kimi_demo.api.streaming import (
-    LiveResponse,
-    read_up_to,
-    running,
-    sse_lines,
-    unless_gone,
-    whole,
-)
+from kimi_demo.api.streaming import LiveResponse, read_up_to, running, sse_lines, unless_gone, whole
 from kimi_demo.api.uploads import SoundForm, TranscriptionForm, TranslationForm
-from kimi_demo.audio import INPUT_SAMPLE_RATE, MAX_FILE_S, decode
+from kimi_demo.audio import INPUT_SAMPLE_RATE, MAX_FILE_S, Audio, decode
 from kimi_demo.engine.base import Capabilities
-from kimi_demo.errors import AudioError, InputError
-from kimi_demo.events import Finished, TextDelta
-from kimi_demo.messages import CODES_PER_S, Sampling
-from kimi_demo.services import subtitles
-from kimi_demo.services.transcribing import (
-    FlowingWords,
-    TranscribingEvent,
-    Transcript,
-    heard_languages,
-    transcribe,
-)
+from kimi_demo.engine.job import Job
+from kimi_demo.engine.tasks.transcribe import heard_languages
+from kimi_demo.errors import InputError
+from kimi_demo.events import Event, Finished, TextDelta, Transcript
+from kimi_demo.intents import Transcribe, Translate
+from kimi_demo.messages import Sampling
+from kimi_demo.transcripts import FlowingWords, transcript_of
 from kimi_demo.wire import sse
+from kimi_demo.wire.conversation import blamed
+from kimi_demo.wire.progress import progress_of
 from kimi_demo.wire.transcription import (
     DurationUsage,
     TranscriptDelta,
@@ -77,7 +69,12 @@ async def create_transcription(
     language = _language(form.language, capabilities)
     unheeded = language and language not in capabilities.tasks.transcription_prompts
     hints = {**form.hints(), "language": unheeded}
-    return await _answer(request, caller, _Job(service, form, language, hints))
+    wanted = _Wanted(service, form, hints)
+
+    def intent(sound: Audio) -> Transcribe:
+        return Transcribe(sound, language, form.wording or "", **wanted.how)
+
+    return await _answer(request, caller, wanted, intent)
 
 
 @router.post("/audio/translations", summary="What is said in a sound, in English", **_REPLIES)
@@ -94,17 +91,19 @@ async def create_translation(
     """
     service.check_model(form.model)
     form.check()
-    job = _Job(service, form, "", form.hints(), translated=True)
-    return await _answer(request, caller, job)
+    wanted = _Wanted(service, form, form.hints(), translated=True)
+    return await _answer(request, caller, wanted, lambda sound: Translate(sound, **wanted.how))
+
+
+MakeIntent = Callable[[Audio], Transcribe | Translate]
 
 
 @dataclass(frozen=True)
-class _Job:
+class _Wanted:
     """What is to be done. hints: what was given and has no effect, by name."""
 
     service: Service
     form: SoundForm
-    language: str
     hints: Mapping[str, object]
     translated: bool = False
 
@@ -113,34 +112,30 @@ class _Job:
         return self.form.sampling(self.service.engine.capabilities.tasks.listening_sampling)
 
     @property
+    def how(self) -> dict[str, Any]:
+        """Of the intent, besides the sound."""
+        return {
+            "sampling": self.sampling if self.form.draws else None,
+            "seed": self.form.seed,
+            "again": self.form.may_try_again,
+            "may_be_empty": True,
+        }
+
+    @property
     def headers(self) -> dict[str, str]:
         return ignored(self.hints)
 
-    def begun(self) -> _Begun:
-        """Reads the sound and cuts it: work for a thread. Raises: AudioError, InputError."""
-        try:
-            sound = decode(self.form.file.file, MAX_FILE_S, INPUT_SAMPLE_RATE)
-            events = transcribe(
-                self.service.engine,
-                sound,
-                self.language,
-                self.form.seed,
-                translated=self.translated,
-                again=not self.form.stream,
-                sampling=self.sampling,
-                may_be_empty=True,
-            )
-        except AudioError as exc:
-            raise AudioError(str(exc), exc.param or "file", exc.code) from exc
-        return _Begun(sound.duration_s, events)
+    async def sound(self) -> Audio:
+        """What was sent. Raises: AudioError."""
+        with blamed("file"):
+            file = self.form.file.file
+            return await self.service.decoded(lambda: decode(file, MAX_FILE_S, INPUT_SAMPLE_RATE))
 
-
-@dataclass(frozen=True)
-class _Begun:
-    """A sound that is understood while the events are read."""
-
-    duration_s: float
-    events: Generator[TranscribingEvent, None, None]
+    async def started(self, intent: Transcribe | Translate) -> Job:
+        """Where somebody speaks is sought at once: work like decoding. Raises: InputError."""
+        with blamed("file"):
+            async with self.service.decoding:
+                return await self.service.begun(intent)
 
 
 def _language(given: str | None, capabilities: Capabilities) -> str:
@@ -148,7 +143,7 @@ def _language(given: str | None, capabilities: Capabilities) -> str:
 
     Raises: InputError for a language that the model does not know.
     """
-    possible = heard_languages(capabilities)
+    possible = heard_languages(capabilities.tasks, capabilities.languages)
     if given and given not in possible:
         raise InputError(
             f"there is no language {given[:64]!r} here: leave it out, or choose one of "
@@ -158,65 +153,74 @@ def _language(given: str | None, capabilities: Capabilities) -> str:
     return given or ""
 
 
-async def _answer(request: Request, caller: Caller, job: _Job) -> Response:
-    reply = _streamed if job.form.stream else _whole
-    return await unless_gone(request, reply(caller, job))
+async def _answer(
+    request: Request, caller: Caller, wanted: _Wanted, intent: MakeIntent
+) -> Response:
+    reply = _streamed if wanted.form.stream else _whole
+    return await unless_gone(request, reply(caller, wanted, intent))
 
 
-async def _whole(caller: Caller, job: _Job) -> Response:
-    begun = await job.service.decoded(job.begun)
-    *_, transcript, finished = await whole(begun.events)
-    assert isinstance(transcript, Transcript)
-    assert isinstance(finished, Finished)
-    caller.used(heard_s=begun.duration_s)
-    match job.form.response_format:
+async def _whole(caller: Caller, wanted: _Wanted, intent: MakeIntent) -> Response:
+    sound = await wanted.sound()
+    transcript, finished = transcript_of(await whole(await wanted.started(intent(sound))))
+    caller.used(heard_s=sound.duration_s)
+    match wanted.form.response_format:
         case "json":
-            return JSONResponse(_plain(transcript, finished).model_dump(), headers=job.headers)
+            return JSONResponse(_plain(transcript, finished).model_dump(), headers=wanted.headers)
         case "verbose_json":
-            reply = _verbose(transcript, finished, job, begun.duration_s)
-            return JSONResponse(reply.model_dump(), headers=job.headers)
+            reply = _verbose(transcript, finished, wanted, sound.duration_s)
+            return JSONResponse(reply.model_dump(), headers=wanted.headers)
         case name:
             write, media_type = _WRITTEN[name]
-            return Response(write(transcript), headers=job.headers, media_type=media_type)
+            return Response(write(transcript), headers=wanted.headers, media_type=media_type)
 
 
-async def _streamed(caller: Caller, job: _Job) -> Response:
-    begun = await job.service.decoded(job.begun)
-    events = await read_up_to(
-        running(begun.events), lambda event: isinstance(event, TextDelta | Finished)
-    )
-    caller.used(heard_s=begun.duration_s)
-    lines = sse_lines(events, _Rendering().of)
-    return LiveResponse(lines, media_type=sse.MEDIA_TYPE, headers=job.headers)
+async def _streamed(caller: Caller, wanted: _Wanted, intent: MakeIntent) -> Response:
+    sound = await wanted.sound()
+    kinds = Event if wanted.form.progress else TextDelta | Finished
+    job = await wanted.started(intent(sound))
+    events = await read_up_to(running(job), lambda event: isinstance(event, kinds))
+    caller.used(heard_s=sound.duration_s)
+    lines = sse_lines(events, _Rendering(wanted.form.progress).of)
+    return LiveResponse(lines, media_type=sse.MEDIA_TYPE, headers=wanted.headers)
 
 
 class _Rendering:
-    """The events of one transcript as the client reads them; its deltas make its whole text."""
+    """The events of one transcript as the client reads them; its deltas make its whole text, unless
+    it asked for the progress, which says where each of them belongs.
+    """
 
-    def __init__(self) -> None:
-        self._words = FlowingWords()
+    def __init__(self, with_progress: bool) -> None:
+        self._words = None if with_progress else FlowingWords()
         self._transcript: Transcript | None = None
 
-    def of(self, event: TranscribingEvent) -> Iterator[BaseModel]:
-        if words := self._words.take(event):
+    def of(self, event: Event) -> Iterator[BaseModel]:
+        if words := self._delta(event):
             yield TranscriptDelta(type="transcript.text.delta", delta=words)
         if isinstance(event, Transcript):
             self._transcript = event
+        if self._words is None and (progress := progress_of(event)):
+            yield progress
         if isinstance(event, Finished) and self._transcript:
             whole_one = _plain(self._transcript, event)
             yield TranscriptDone(type="transcript.text.done", **dict(whole_one))
+
+    def _delta(self, event: Event) -> str:
+        if self._words:
+            return self._words.take(event)
+        return event.text if isinstance(event, TextDelta) else ""
 
 
 def _plain(transcript: Transcript, finished: Finished) -> Transcription:
     return Transcription(
         text=transcript.text,
-        usage=usage_of(finished, round(CODES_PER_S * transcript.heard_s)),
+        usage=usage_of(finished),
         finish_reason=finished.reason,
     )
 
 
 def _verbose(
-    transcript: Transcript, finished: Finished, job: _Job, duration_s: float
+    transcript: Transcript, finished: Finished, wanted: _Wanted, duration_s: float
 ) -> VerboseTranscription:
     segments = [
         TranscriptSegment(
@@ -225,14 +229,14 @@ def _verbose(
             start=round(segment.start_s, 3),
             end=round(segment.end_s, 3),
             text=segment.text,
-            temperature=job.sampling.text.temperature,
+            temperature=wanted.sampling.text.temperature,
             compression_ratio=_compression(segment.text),
         )
         for index, segment in enumerate(transcript.segments)
     ]
     return VerboseTranscription(
-        task="translate" if job.translated else "transcribe",
-        language="english" if job.translated else _named(transcript.language),
+        task="translate" if wanted.translated else "transcribe",
+        language="english" if wanted.translated else _named(transcript.language),
         duration=round(duration_s, 3),
         text=transcript.text,
         segments=segments,

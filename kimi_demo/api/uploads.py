@@ -5,13 +5,14 @@ write them. A field that is not here is refused by name.
 from __future__ import annotations
 
 import dataclasses
-from typing import Literal
+from typing import Any, Literal
 
 from fastapi import UploadFile
 from pydantic import BaseModel, ConfigDict, Field
 
 from kimi_demo.errors import InputError
 from kimi_demo.messages import Sampling
+from kimi_demo.wire.progress import AGAIN, ASKED
 from kimi_demo.wire.speech import Seed
 from kimi_demo.wire.transcription import TranscriptFormat
 
@@ -50,6 +51,13 @@ class SoundForm(BaseModel):
     repetition_penalty: float | None = Field(
         None, gt=0, le=10, description="An addition: above 1 the words repeat themselves less."
     )
+    again: bool | None = Field(None, description=AGAIN)
+    progress: bool = Field(False, description=f"{ASKED} Of a stream.")
+
+    @property
+    def may_try_again(self) -> bool:
+        """What a stream has told is not taken back, unless it can say so."""
+        return self.again is not False and (self.progress or not self.stream)
 
     def check(self) -> None:
         """Raises: InputError for what cannot be served together."""
@@ -59,14 +67,15 @@ class SoundForm(BaseModel):
                 param="response_format",
             )
 
+    @property
+    def draws(self) -> dict[str, Any]:
+        """What is asked for in place of the usual sampling."""
+        names = ("temperature", "top_k", "repetition_penalty")
+        return {name: v for name in names if (v := getattr(self, name)) is not None}
+
     def sampling(self, usual: Sampling) -> Sampling:
         """The usual, with what is asked for in its place."""
-        wanted = {
-            name: value
-            for name in ("temperature", "top_k", "repetition_penalty")
-            if (value := getattr(self, name)) is not None
-        }
-        return dataclasses.replace(usual, text=dataclasses.replace(usual.text, **wanted))
+        return dataclasses.replace(usual, text=dataclasses.replace(usual.text, **self.draws))
 
     def hints(self) -> dict[str, object]:
         """What has no effect here."""
@@ -84,6 +93,9 @@ class TranscriptionForm(SoundForm):
         None,
         description="What is spoken: en, zh; else it is detected. A checkpoint that knows the "
         "language and always detects it ignores this, and says so in the header `x-ignored`.",
+    )
+    wording: str | None = Field(
+        None, description="An addition: a published instruction by its name, as measured with."
     )
     timestamp_granularities: list[Literal["segment", "word"]] = Field(
         default_factory=list,

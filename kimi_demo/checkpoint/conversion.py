@@ -37,7 +37,7 @@ from kimi_demo.checkpoint.layout import (
 from kimi_demo.checkpoint.writing import write
 from kimi_demo.errors import CheckpointError
 from kimi_demo.model.detokenizer.loading import FLOW_PREFIX
-from kimi_demo.model.tensors import INDEX
+from kimi_demo.model.files import INDEX
 
 # One shard is all that may be in memory twice, where an older safetensors copies what it writes.
 MAX_SHARD_BYTES = 256 * 2**20
@@ -125,7 +125,7 @@ def _convert(
         if has_safetensors(target):
             return
         kept = _kept_tensors(source / PICKLE, part)
-        with _partial_folder(target, _size(kept)) as partial:
+        with partial_folder(target, _size(kept)) as partial:
             total, doing = _amount(_size(kept)), f"converting {_short(source / PICKLE)}"
             write(
                 kept,
@@ -158,7 +158,7 @@ def _locked(target: Path, locks: Path) -> Iterator[None]:
 
 
 @contextmanager
-def _partial_folder(target: Path, size: int) -> Iterator[Path]:
+def partial_folder(target: Path, size: int) -> Iterator[Path]:
     """A new folder beside `target`, gone afterwards; under the lock of `target`, so that one that
     is there is of a run that died.
 

@@ -96,7 +96,9 @@ def download(repo: str, revision: str | None, report: Callable[[str], None]) -> 
     return Layout.of(folder, speech_tokenizer)
 
 
-def described(repo: str, revision: str | None, report: Callable[[str], None]) -> Layout:
+def download_configuration(
+    repo: str, revision: str | None, report: Callable[[str], None]
+) -> Layout:
     """The checkpoint's configurations alone, a few kB: enough to plan before 40 GB are fetched.
 
     Raises: CheckpointError as `download`.

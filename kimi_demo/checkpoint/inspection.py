@@ -5,85 +5,65 @@ read, nothing is allocated.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
-import torch
 from torch import nn
 
-from kimi_demo.checkpoint.layout import CONFIG, Layout, has_safetensors
+from kimi_demo.checkpoint.layout import Layout, has_safetensors
 from kimi_demo.checkpoint.loading import (
     POSITIONS,
     acoustic_encoder_tensors,
     learned_tensors,
     speech_tokenizer_tensors,
 )
-from kimi_demo.model.acoustic_encoder import AcousticEncoder
-from kimi_demo.model.config import LanguageModelConfig
+from kimi_demo.checkpoint.parts import EmptyParts
 from kimi_demo.model.detokenizer.loading import (
     VOCODER_PREFIX,
-    empty_flow,
     flow_tensors,
     require_vocoder_layout,
 )
-from kimi_demo.model.detokenizer.vocoder import Vocoder
-from kimi_demo.model.detokenizer.vocoder_config import VocoderConfig
-from kimi_demo.model.language_model import LanguageModel
-from kimi_demo.model.speech_tokenizer import SpeechTokenizer
 from kimi_demo.model.tensors import StoredTensor, require_same_layout, stored_in
 
 
-@dataclass(frozen=True)
-class Inspected:
-    """One part of the model. parameters: learned values. tensors: as its files have them, None
-    while they are a pickle that is still to be converted."""
-
-    name: str
-    parameters: int
-    tensors: int | None
-
-
-def inspect(layout: Layout) -> Iterator[Inspected]:
-    """Every part in turn. Raises: CheckpointError naming file and tensor if a part does not fit."""
-    config = LanguageModelConfig.from_json(layout.root / CONFIG)
-    model = LanguageModel.empty(config, "meta")
-    yield _fitting("language model", model, learned_tensors(layout.root), layout.root)
-    tokenizer = SpeechTokenizer.build(layout.speech_tokenizer).encoder
-    stored = speech_tokenizer_tensors(layout.speech_tokenizer, tokenizer)
-    yield _fitting("speech tokenizer", tokenizer, stored, layout.speech_tokenizer)
-    encoder = AcousticEncoder.build(layout.acoustic_encoder).encoder
-    stored = acoustic_encoder_tensors(layout.acoustic_encoder)
-    yield _fitting("acoustic encoder", encoder, stored, layout.acoustic_encoder)
-    flow = empty_flow(layout.flow)
-    stored = flow_tensors(layout.flow) if has_safetensors(layout.flow) else None
-    yield _fitting("flow matching", flow, stored, layout.flow)
-    yield _vocoder(layout.vocoder)
+def learned_values(parts: EmptyParts) -> dict[str, int]:
+    """How many each part has."""
+    modules = {
+        "language model": parts.language_model,
+        "speech tokenizer": parts.speech_tokenizer,
+        "acoustic encoder": parts.acoustic_encoder,
+        "flow matching": parts.flow,
+        "vocoder": parts.vocoder,
+    }
+    return {name: sum(p.numel() for p in module.parameters()) for name, module in modules.items()}
 
 
-def _vocoder(folder: Path) -> Inspected:
+def stored_tensors(layout: Layout) -> Iterator[tuple[str, int | None]]:
+    """Name of each part and how many tensors of it its files hold, None while they are a pickle.
+
+    Raises: CheckpointError naming file and tensor if a part does not fit.
+    """
+    parts = EmptyParts.of(layout)
+    folder = layout.root
+    yield "language model", _fitting(parts.language_model, learned_tensors(folder), folder)
+    folder, encoder = layout.speech_tokenizer, parts.speech_tokenizer
+    stored = speech_tokenizer_tensors(folder, encoder)
+    yield "speech tokenizer", _fitting(encoder, stored, folder)
+    folder = layout.acoustic_encoder
+    stored = acoustic_encoder_tensors(folder)
+    yield "acoustic encoder", _fitting(parts.acoustic_encoder, stored, folder)
+    folder = layout.flow
+    stored = flow_tensors(folder) if has_safetensors(folder) else None
+    yield "flow matching", _fitting(parts.flow, stored, folder) if stored else None
+    folder = layout.vocoder
     stored = stored_in(folder, VOCODER_PREFIX) if has_safetensors(folder) else None
-    if stored is not None:
+    if stored:
         require_vocoder_layout(stored, folder)
-    tensors = None if stored is None else len(stored)
-    return Inspected("vocoder", _count(_empty_vocoder(folder)), tensors)
+    yield "vocoder", len(stored) if stored else None
 
 
-def _empty_vocoder(folder: Path) -> Vocoder:
-    with torch.device("meta"):
-        return Vocoder(VocoderConfig.from_json(folder / CONFIG))
-
-
-def _fitting(
-    name: str, module: nn.Module, stored: Mapping[str, StoredTensor] | None, folder: Path
-) -> Inspected:
-    if stored is None:
-        return Inspected(name, _count(module), None)
+def _fitting(module: nn.Module, stored: Mapping[str, StoredTensor], folder: Path) -> int:
     expected = module.state_dict()
     if POSITIONS not in stored:  # a formula gives them
         expected.pop(POSITIONS, None)
     require_same_layout(expected, stored, folder)
-    return Inspected(name, _count(module), len(stored))
-
-
-def _count(module: nn.Module) -> int:
-    return sum(parameter.numel() for parameter in module.parameters())
+    return len(stored)

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from kimi_demo.errors import CheckpointError
-from kimi_demo.model.tensors import files_in
+from kimi_demo.model.files import files_in
 
 CONFIG = "config.json"
 TEXT_TOKENIZER = "tiktoken.model"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ import torch
 from torch import nn
 from transformers.models.whisper.modeling_whisper import sinusoids
 
+from kimi_demo.checkpoint.about import About
 from kimi_demo.checkpoint.layout import CONFIG, Layout
 from kimi_demo.checkpoint.placement import (
     OFFLOADED,
@@ -23,9 +23,9 @@ from kimi_demo.checkpoint.placement import (
     execution_device,
     main_device,
     place_of,
+    unsplit_modules,
 )
 from kimi_demo.checkpoint.quantization import check_quantizable, quantize, scheme
-from kimi_demo.checkpoint.sizing import block_names
 from kimi_demo.errors import CheckpointError
 from kimi_demo.model.acoustic_encoder import AcousticEncoder
 from kimi_demo.model.config import LanguageModelConfig
@@ -49,27 +49,8 @@ logger = logging.getLogger(__name__)
 
 SLOW_VALUES = 10**9  # a model of more takes long enough to make people wonder
 POSITIONS = "embed_positions.weight"
-_ROTARY = "rotary_emb.inv_freq"  # stored by the release, computed here
+ROTARY = "rotary_emb.inv_freq"  # stored by the release, computed here
 ENCODER_PREFIX = "model.encoder."
-
-
-@dataclass(frozen=True)
-class About:
-    """What a checkpoint says of itself in checkpoint.json and, at length, in CARD.md."""
-
-    name: str = "Kimi-Audio"
-    label: str = "Kimi-Audio as released."
-    languages: tuple[str, ...] = ("en", "zh")
-    card: str = ""
-
-    @classmethod
-    def read(cls, folder: Path) -> About:
-        card_path, path = folder / "CARD.md", folder / "checkpoint.json"
-        card = card_path.read_text(encoding="utf-8") if card_path.exists() else ""
-        if not path.exists():
-            return cls(card=card)
-        values = json.loads(path.read_text(encoding="utf-8"))
-        return cls(values["name"], values["label"], tuple(values["languages"]), card)
 
 
 @dataclass
@@ -103,10 +84,17 @@ class Checkpoint:
         return sum(p.numel() for part in parts for p in part.parameters())
 
 
-def load(layout: Layout, placement: Placement, tensors: TensorSource = stored_in) -> Checkpoint:
+def load(
+    layout: Layout,
+    placement: Placement,
+    tensors: TensorSource = stored_in,
+    prepare: bool = True,
+) -> Checkpoint:
     """Loads every part.
 
     tensors: where the values come from; those of the layout's files unless others are wanted.
+    prepare: lays weights out for inference, after which the parts compute faster, but their own
+        tensors are empty.
     Raises: CheckpointError naming the file if one is missing or does not fit.
     """
     config = LanguageModelConfig.from_json(layout.root / CONFIG)
@@ -122,8 +110,6 @@ def load(layout: Layout, placement: Placement, tensors: TensorSource = stored_in
         placement.quantization,
         tensors,
     )
-    if not placement.quantization and language_model.model.places is None:
-        language_model.fuse(*_drawn_ids(config, vocabulary))
     checkpoint = Checkpoint(
         about=About.read(layout.root),
         tasks=TaskTable.load(layout.root / "tasks.json"),
@@ -140,10 +126,19 @@ def load(layout: Layout, placement: Placement, tensors: TensorSource = stored_in
             layout.flow, layout.vocoder, placement.detokenizer, placement.dtype, tensors
         ),
     )
+    if prepare:
+        _prepare(checkpoint, placement.quantization)
+    return checkpoint
+
+
+def _prepare(checkpoint: Checkpoint, quantization: Quantization | None) -> None:
+    """See `load`. Layers that are quantised or spread over devices stay as they are."""
+    model = checkpoint.language_model
+    if not quantization and model.model.places is None:
+        model.fuse(*_drawn_ids(model.config, checkpoint.vocabulary))
     pack_linears(checkpoint.detokenizer.flow.blocks)
     pack_linears(checkpoint.speech_tokenizer.encoder.layers)
     pack_linears(checkpoint.acoustic_encoder.encoder.layers)
-    return checkpoint
 
 
 def load_language_model(
@@ -162,9 +157,11 @@ def load_language_model(
     at a time.
     Raises: CheckpointError, before anything is read, if the files do not fit or it cannot be done.
     """
-    device_map = _of_blocks(device, config) if isinstance(device, Mapping) else {"": str(device)}
+    device_map = device if isinstance(device, Mapping) else {"": str(device)}
     entry = execution_device(device_map, "model.embed_tokens")
     model, stored = LanguageModel.empty(config, entry), learned_tensors(folder, tensors)
+    if {*device_map} != {""}:  # accelerate knows no rule with exceptions
+        device_map = {name: place_of(device_map, name) for name in unsplit_modules(model)}
     require_same_layout(model.state_dict(), stored, folder)
     _check_quantizable(device_map, dtype, quantization)
     progress = _Progress(sum(tensor.numel() for tensor in model.parameters()))
@@ -200,13 +197,6 @@ class _Progress:
         if tenths > self._tenths and self._total >= SLOW_VALUES:
             logger.info("language model: %d %% loaded", 10 * tenths)
         self._tenths = tenths
-
-
-def _of_blocks(device_map: DeviceMap, config: LanguageModelConfig) -> DeviceMap:
-    """The same map with a line for each block: accelerate knows no rule with exceptions."""
-    if len(device_map) == 1 and "" in device_map:
-        return device_map
-    return {name: place_of(device_map, name) for name in block_names(config)}
 
 
 def _check_quantizable(
@@ -275,7 +265,7 @@ def _spread(
 def learned_tensors(folder: Path, tensors: TensorSource = stored_in) -> dict[str, StoredTensor]:
     """Of the language model, without the tables that the release stores and a formula gives."""
     stored = tensors(folder, "")
-    return {name: tensor for name, tensor in stored.items() if not name.endswith(_ROTARY)}
+    return {name: tensor for name, tensor in stored.items() if not name.endswith(ROTARY)}
 
 
 def load_speech_tokenizer(

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 import torch
+from torch import nn
 
 from kimi_demo.errors import CheckpointError
 
@@ -54,18 +55,13 @@ class Placement:
         whole = torch.device(device)
         return cls({"": str(whole)}, whole, whole, whole, dtype, quantization)
 
-    @property
-    def main_device(self) -> torch.device:
-        """Where the language model's inputs go."""
-        return execution_device(self.language_model, next(iter(self.language_model)))
-
     def table(self) -> str:
-        """The memory plan, a line for each group of modules: group, device, GiB; then the sums."""
+        """The memory plan: a line for each row, then the sum of each device."""
         lines = [(row.group, place_name(row.place), _gib(row.num_bytes)) for row in self.rows]
         for place in dict.fromkeys(row.place for row in self.rows):
             total = sum(row.num_bytes for row in self.rows if row.place == place)
             lines.append(("sum", place_name(place), _gib(total)))
-        table = [("module group", "device", "GiB"), *lines]
+        table = [("what", "device", "GiB"), *lines]
         first, second, third = (max(map(len, column)) for column in zip(*table, strict=True))
         return "\n".join(f"{a:<{first}}  {b:<{second}}  {c:>{third}}" for a, b, c in table)
 
@@ -80,10 +76,14 @@ def as_device(place: Place) -> torch.device:
     return torch.device("cuda", place) if isinstance(place, int) else torch.device(place)
 
 
-def main_device(device_map: DeviceMap) -> torch.device:
+def main_place(device_map: DeviceMap) -> Place:
     """Where modules compute that lie in main memory or on disk: the map's first GPU, if any."""
-    places = [place for place in device_map.values() if place not in OFFLOADED]
-    return as_device(places[0] if places else "cpu")
+    return next((place for place in device_map.values() if place not in OFFLOADED), "cpu")
+
+
+def main_device(device_map: DeviceMap) -> torch.device:
+    """That of `main_place`."""
+    return as_device(main_place(device_map))
 
 
 def execution_device(device_map: DeviceMap, module: str) -> torch.device:
@@ -103,6 +103,24 @@ def place_of(device_map: DeviceMap, name: str) -> Place:
     if around not in device_map:
         raise CheckpointError(f'the device map leaves out {name}: add it, or "" for all the rest')
     return device_map[around]
+
+
+def layers_of(model: nn.Module) -> dict[str, nn.Module]:
+    """The members of its stacks by name, in their order. Each lies on one device."""
+    stacks = {name: m for name, m in model.named_modules() if isinstance(m, nn.ModuleList)}
+    return {f"{at}.{n}": layer for at, stack in stacks.items() for n, layer in enumerate(stack)}
+
+
+def unsplit_modules(model: nn.Module) -> list[str]:
+    """Layers, and whatever else holds tensors: all that a device map of accelerate's must name."""
+    layers = layers_of(model)
+    inside = tuple(f"{layer}." for layer in layers)
+    return [
+        name
+        for name, module in model.named_modules()
+        if name in layers
+        or (not name.startswith(inside) and any(True for _ in module.parameters(recurse=False)))
+    ]
 
 
 def _gib(num_bytes: int) -> str:

@@ -1,75 +1,76 @@
-"""Plans, before anything is loaded, which part of the model lies on which device."""
+"""Decides where each part of the model lies, before anything large is loaded or downloaded.
+
+Encoders and detokenizer go to the first GPU that has room for them. The language model goes whole
+to one GPU, the last that has room; if none has, accelerate spreads its layers over all. With
+`offload`, if that does not fit, the encoders compute on the CPU and layers beyond the GPUs' memory
+wait in main memory or on disk.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
-from typing import get_args
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Literal, get_args
 
+import psutil
 import torch
+from torch import nn
 
-from kimi_demo.checkpoint.arranging import Arrangement, arrange
+from kimi_demo.checkpoint.parts import EmptyParts, num_values
 from kimi_demo.checkpoint.placement import (
     GIB,
     OFFLOADED,
+    DeviceMap,
     Place,
     Placement,
     Quantization,
     Row,
     as_device,
+    layers_of,
+    main_place,
     place_name,
+    place_of,
 )
-from kimi_demo.checkpoint.sizing import (
-    DETOKENIZER,
-    ENCODER,
-    RUNTIME_BYTES,
-    SPEECH_WORKING_BYTES,
-    TOGETHER,
-    TOKENIZER,
-    Offload,
-    Parts,
-    Wish,
-    stretches,
-    with_working,
-)
+from kimi_demo.checkpoint.quantization import scheme, stored_bytes
 from kimi_demo.errors import CheckpointError
+from kimi_demo.model.language_model import LanguageModel
 
-Memory = Mapping[Place, int | str]  # place to bytes, or to a text such as "22GiB"
+Memory = Mapping[Place, int]  # bytes that each GPU, and "cpu", may hold in all
+Offload = Literal["cpu", "disk"]  # "disk": to main memory first
 
-_CARDS_GIB = (12, 16, 24, 32, 40, 48, 80, 96, 141)  # sizes that GPUs are sold in
+TOKENIZER, ENCODER, DETOKENIZER = "speech tokenizer", "acoustic encoder", "flow and vocoder"
+# Beside the weights. Both are upper bounds, so that a plan that fits does not fail while it runs.
+RUNTIME_BYTES = GIB // 2  # of each GPU: the driver's context, kernels, fragmentation
+SPEECH_WORKING_BYTES = GIB // 4  # of each speech part: activations of a window or chunk, its cache
+
+
+@dataclass(frozen=True)
+class Precision:
+    """How weights are stored. quantization: of the language model's linear layers."""
+
+    dtype: torch.dtype = torch.bfloat16
+    quantization: Quantization | None = None
 
 
 def plan(
-    parts: Parts,
-    *,
-    max_memory: Memory | None = None,
-    dtype: torch.dtype = torch.bfloat16,
-    quantization: Quantization | None = None,
+    parts: EmptyParts,
+    memory: Memory,
+    precision: Precision = Precision(),
     offload: Offload | None = None,
-    positions: int | None = None,
+    slots: int = 1,
 ) -> Placement:
     """Where everything goes, with the memory plan as its rows.
 
-    max_memory: what each GPU ("cpu": main memory) may hold in all; None asks the machine. Without
-        any GPU in it the model computes on the CPU.
-    positions: of the cache for keys and values; None is the model's limit.
+    memory: without any GPU in it the model computes on the CPU. slots: of the cache, one for each
+        answer that is made at once.
     Raises: CheckpointError that says what would fit, if this does not.
     """
-    memory = _in_bytes(free_memory() if max_memory is None else max_memory)
-    if offload and "cpu" not in memory:
-        memory["cpu"] = _main_memory()
-    wish = Wish(
-        parts,
-        dtype,
-        quantization,
-        offload,
-        positions or parts.language_model.max_positions,
-        any(isinstance(place, int) for place in memory),
-    )
-    found = arrange(wish, memory)
+    memory = {"cpu": free_memory("cpu")["cpu"], **memory}
+    found = _placement(_Needs.of(parts, precision, memory, slots), memory, offload)
     if found is None:
-        raise CheckpointError(_what_would_fit(wish, memory))
-    return _placement(wish, found)
+        raise CheckpointError(_misfit(parts, memory, precision, offload, slots))
+    return found
 
 
 def free_memory(device: str = "auto") -> dict[Place, int]:
@@ -80,141 +81,167 @@ def free_memory(device: str = "auto") -> dict[Place, int]:
         for index in range(torch.cuda.device_count())
         if chosen is None or (chosen.type == "cuda" and (chosen.index or 0) == index)
     }
-    return gpus | {"cpu": _main_memory()}
+    return gpus | {"cpu": psutil.virtual_memory().available}
 
 
-def _main_memory() -> int:
-    import psutil
+@dataclass(frozen=True)
+class _Needs:
+    """Bytes of everything. model: on the meta device, its tensors as large as they will be stored.
 
-    return psutil.virtual_memory().available
+    cache: keys and values of one layer, of all slots. working: activations wherever layers compute.
+    speech: weights of each speech part.
+    """
+
+    precision: Precision
+    model: LanguageModel
+    cache: int
+    working: int
+    speech: Mapping[str, int]
+
+    @classmethod
+    def of(cls, parts: EmptyParts, precision: Precision, memory: Memory, slots: int) -> _Needs:
+        config, size = parts.language_model.config, precision.dtype.itemsize
+        # Of a prompt that fills all positions: states, the feed-forward part's products, the mask
+        # (as bool and added); if quantised, the largest weight unpacked for its product.
+        rows = config.max_positions * (6 * config.hidden_size + 3 * config.intermediate_size)
+        unpacked = config.vocabulary_size * config.hidden_size if precision.quantization else 0
+        detokenizer = num_values(parts.flow) + num_values(parts.vocoder)
+        return cls(
+            precision,
+            _as_stored(LanguageModel.empty(config, "meta"), precision, _gpus(memory) != {}),
+            2 * slots * config.num_kv_heads * config.max_positions * config.head_size * size,
+            (rows + unpacked) * size + config.max_positions**2 * (1 + size),
+            {
+                TOKENIZER: num_values(parts.speech_tokenizer) * torch.float32.itemsize,
+                ENCODER: num_values(parts.acoustic_encoder) * size,
+                DETOKENIZER: detokenizer * size,
+            },
+        )
+
+    def language_model(self) -> int:
+        """Weights and cache."""
+        weights = sum(tensor.nbytes for tensor in self.model.parameters())
+        return weights + self.cache * self.model.config.num_cached_layers
+
+    def speech_parts(self, *names: str) -> int:
+        """Weights and working memory of these."""
+        return sum(self.speech[name] + SPEECH_WORKING_BYTES for name in names)
 
 
-def _in_bytes(memory: Memory) -> dict[Place, int]:
-    """GPUs in their order, then "cpu"."""
-    for place in memory:
-        if not (isinstance(place, int) or place == "cpu"):
-            raise CheckpointError(f"there is no memory {place!r}: give numbers of GPUs, or cpu")
-    sizes = {place: _bytes_of(size) for place, size in memory.items()}
-    return dict(sorted(sizes.items(), key=lambda item: (isinstance(item[0], str), item[0])))
+def _as_stored(model: LanguageModel, precision: Precision, on_gpu: bool) -> LanguageModel:
+    model.to(precision.dtype)
+    for name, module in model.named_modules():
+        if kind := scheme(model.config, precision.quantization, name):
+            size = stored_bytes(module.weight, kind, precision.dtype, on_gpu)
+            stored = torch.empty(size, dtype=torch.uint8, device="meta")
+            module.weight = nn.Parameter(stored, requires_grad=False)
+    return model
 
 
-def _bytes_of(size: int | str) -> int:
-    if isinstance(size, int):
-        return size
-    from accelerate.utils.modeling import convert_file_size_to_int
-
-    try:
-        return convert_file_size_to_int(size)
-    except ValueError as exc:
-        raise CheckpointError(f"{size!r} is no size of memory: write it like 22GiB") from exc
+def _gpus(memory: Memory) -> dict[Place, int]:
+    """Bytes for the model on each, in their order."""
+    return {at: memory[at] - RUNTIME_BYTES for at in sorted(memory.keys() - {"cpu"})}
 
 
-def _placement(wish: Wish, found: Arrangement) -> Placement:
-    places = set(found.blocks.values())
-    device_map: dict[str, Place] = dict(found.blocks)
-    device_map |= {name: found.blocks[block] for name, block in TOGETHER.items()}
-    if len(places) == 1:
-        device_map = {"": str(as_device(places.pop()))}
+def _placement(needs: _Needs, memory: Memory, offload: Offload | None) -> Placement | None:
+    """The first that fits, fastest first."""
+    gpus = _gpus(memory)
+    found = _spread(needs, gpus or {"cpu": memory["cpu"]}, {})
+    if found or not offload:
+        return found
+    encoders: dict[str, Place] = {TOKENIZER: "cpu", ENCODER: "cpu"}
+    left: Memory = {"cpu": memory["cpu"] - needs.speech_parts(*encoders)}
+    waiting = {**left, "disk": 0} if offload == "disk" else left
+    return _spread(needs, gpus or left, encoders, {} if needs.precision.quantization else waiting)
+
+
+def _spread(
+    needs: _Needs, room: Memory, speech: Mapping[str, Place], waiting: Memory | None = None
+) -> Placement | None:
+    """room: bytes of each device that computes. speech: places that are given already.
+
+    waiting: bytes for layers where none computes, "disk" for as many as there are.
+    """
+    parts = [part for part in needs.speech if part not in speech]
+    size = needs.speech_parts(*parts)
+    own = next((at for at in room if room[at] >= size), None)
+    if own is None:
+        return None
+    left = {at: room[at] - needs.working - (size if at == own else 0) for at in room}
+    whole = next((at for at in reversed(left) if left[at] >= needs.language_model()), None)
+    found = _by_accelerate(needs, left, waiting or {}) if whole is None else {"": whole}
+    return _described(needs, found, {**dict.fromkeys(parts, own), **speech}) if found else None
+
+
+def _by_accelerate(needs: _Needs, room: Memory, waiting: Memory) -> DeviceMap | None:
+    """A layer's cache lies with the layer or, if that waits elsewhere, where it computes."""
+    from accelerate import infer_auto_device_map
+
+    layers, beside = layers_of(needs.model), 0
+    for layer in layers.values():
+        size = 0 if waiting else needs.cache
+        layer.register_buffer("planned", torch.empty(size, dtype=torch.uint8, device="meta"))
+    if waiting:
+        beside = needs.cache * len(layers)
+    device_map = infer_auto_device_map(
+        needs.model,
+        {**waiting, **{at: size - beside for at, size in room.items()}},
+        no_split_module_classes=list({type(layer).__name__ for layer in layers.values()}),
+        offload_buffers=True,
+    )
+    return device_map if {*device_map.values()} <= {*room, *waiting} else None
+
+
+def _described(needs: _Needs, device_map: DeviceMap, speech: Mapping[str, Place]) -> Placement:
     return Placement(
         device_map,
-        as_device(found.speech[TOKENIZER]),
-        as_device(found.speech[ENCODER]),
-        as_device(found.speech[DETOKENIZER]),
-        wish.dtype,
-        wish.quantization,
-        tuple(_rows(wish, found)),
+        *(as_device(speech[part]) for part in (TOKENIZER, ENCODER, DETOKENIZER)),
+        needs.precision.dtype,
+        needs.precision.quantization,
+        tuple(_rows(needs, device_map, speech)),
     )
 
 
-def _rows(wish: Wish, found: Arrangement) -> Iterator[Row]:
-    """The memory plan: weights by group and place, then what is needed beside them."""
-    config, weights = wish.parts.language_model, wish.weights()
-    start, text, audio = stretches(config)
-    groups = {
-        "embedding and adaptor": start[:1],
-        "trunk layers": start[1:],
-        "text branch layers": text[:-1],
-        "text head": text[-1:],
-        "audio branch layers": audio[:-1],
-        "audio head": audio[-1:],
+def _rows(needs: _Needs, device_map: DeviceMap, speech: Mapping[str, Place]) -> Iterator[Row]:
+    """The memory plan: weights, then what is needed beside them."""
+    weights, cache = Counter[Place](), Counter[Place]()
+    for name, tensor in needs.model.named_parameters():
+        weights[place_of(device_map, name)] += tensor.nbytes
+    for name in layers_of(needs.model):
+        at = place_of(device_map, name)
+        cache[main_place(device_map) if at in OFFLOADED else at] += needs.cache
+    working = Counter(dict.fromkeys(cache, needs.working))
+    for place in speech.values():
+        working[place] += SPEECH_WORKING_BYTES
+    for place in working:
+        working[place] += 0 if place in OFFLOADED else RUNTIME_BYTES
+    yield from (Row("language model", at, size) for at, size in weights.items())
+    yield from (Row(part, speech[part], size) for part, size in needs.speech.items())
+    yield from (Row("cache of keys and values", at, size) for at, size in cache.items())
+    yield from (Row("working memory", at, size) for at, size in working.items())
+
+
+def _misfit(
+    parts: EmptyParts, memory: Memory, precision: Precision, offload: Offload | None, slots: int
+) -> str:
+    """What is needed, what is there, and every option that would do."""
+    needs = _Needs.of(parts, precision, memory, slots)
+    gpus = _gpus(memory)
+    total = needs.language_model() + needs.working + needs.speech_parts(*needs.speech)
+    total += RUNTIME_BYTES if gpus else 0
+    there = (f"{place_name(at)} with {memory[at] / GIB:.1f} GiB" for at in gpus or memory)
+    kinds: tuple[Quantization, ...] = () if precision.quantization else get_args(Quantization)
+    options = {
+        f"--quantize {kind}": (replace(precision, quantization=kind), offload) for kind in kinds
     }
-    for group, names in groups.items():
-        for place in dict.fromkeys(found.blocks[name] for name in names):
-            here = [name for name in names if found.blocks[name] == place]
-            yield Row(_titled(group, here), place, sum(weights[name] for name in here))
-    for part, size in wish.speech().items():
-        yield Row(part, found.speech[part], size)
-    yield from _rows_beside_weights(wish, found)
-
-
-def _titled(group: str, here: Sequence[str]) -> str:
-    """With the numbers of the layers that lie on this device."""
-    if "layers" not in group:
-        return group
-    first, last = (name.rpartition(".")[2] for name in (here[0], here[-1]))
-    return f"{group} {first}-{last}" if first != last else f"{group} {first}"
-
-
-def _rows_beside_weights(wish: Wish, found: Arrangement) -> Iterator[Row]:
-    main = next((at for at in found.blocks.values() if at not in OFFLOADED), "cpu")
-    computes = {name: main if at in OFFLOADED else at for name, at in found.blocks.items()}
-    layers = [at for name, at in computes.items() if "layers." in name]
-    for place in dict.fromkeys(layers):
-        yield Row("cache of keys and values", place, wish.cache() * layers.count(place))
-    for place in dict.fromkeys([*computes.values(), *found.speech.values()]):
-        speech = SPEECH_WORKING_BYTES * list(found.speech.values()).count(place)
-        working = wish.working() if place in computes.values() else 0
-        runtime = RUNTIME_BYTES if isinstance(place, int) else 0
-        yield Row("working memory", place, speech + working + runtime)
-
-
-def _what_would_fit(wish: Wish, memory: Mapping[Place, int]) -> str:
-    """One sentence: what is needed, what is there, and every remedy that a plan confirms."""
-    there = " and ".join(
-        f"{place_name(at)} with {size / GIB:.1f} GiB"
-        for at, size in memory.items()
-        if isinstance(at, int) == wish.on_gpu
-    )
-    precision = wish.quantization or str(wish.dtype).removeprefix("torch.")
-    remedies = [*_remedies(wish, memory), *_fitting_cards(wish)]
+    options |= {f"--offload {to}": (precision, to) for to in get_args(Offload)}
+    remedies = [
+        option
+        for option, (other, to) in options.items()
+        if _placement(_Needs.of(parts, other, memory, slots), memory, to)
+    ]
+    stored = precision.quantization or str(precision.dtype).removeprefix("torch.")
     return (
-        f"the model does not fit: in {precision} it needs {_needed(wish) / GIB:.1f} GiB, but there "
-        f"is {there or 'no memory'}: use {' or '.join(remedies)}"
+        f"the model does not fit: in {stored} it needs {total / GIB:.1f} GiB, but there is "
+        f"{' and '.join(there)}: use {' or '.join([*remedies, 'a larger --max-memory'])}"
     )
-
-
-def _needed(wish: Wish) -> int:
-    """Bytes on a single device."""
-    weights = sum(wish.weights().values()) + sum(with_working(wish.speech()).values())
-    cache = wish.cache() * wish.parts.language_model.num_cached_layers
-    return weights + cache + wish.working() + (RUNTIME_BYTES if wish.on_gpu else 0)
-
-
-def _remedies(wish: Wish, memory: Mapping[Place, int]) -> Iterator[str]:
-    if not wish.quantization:
-        kinds = [
-            kind
-            for kind in get_args(Quantization)
-            if arrange(replace(wish, quantization=kind, offload=None), memory)
-        ]
-        if kinds:
-            yield f"--quantize {' or '.join(kinds)}"
-    if wish.on_gpu and not wish.offload:
-        with_cpu = {"cpu": _main_memory(), **memory}
-        if arrange(replace(wish, offload="cpu"), with_cpu):
-            yield "--offload cpu"
-            return
-    if wish.offload != "disk" and not wish.quantization:
-        with_cpu = {"cpu": _main_memory(), **memory}
-        if arrange(replace(wish, offload="disk"), with_cpu):
-            yield "--offload disk"
-
-
-def _fitting_cards(wish: Wish) -> Iterator[str]:
-    """The smallest kind of GPU of which one, or two, hold everything."""
-    on_gpu = replace(wish, on_gpu=True, offload=None)
-    for count, words in ((1, "one GPU"), (2, "two GPUs")):
-        for size in _CARDS_GIB:
-            if arrange(on_gpu, dict.fromkeys(range(count), size * GIB)):
-                yield f"{words} of {size} GiB"
-                break

@@ -13,20 +13,16 @@ from zlib import crc32
 import torch
 from torch import Tensor
 
-from kimi_demo.checkpoint.layout import CONFIG, Layout
+from kimi_demo.checkpoint.layout import Layout
 from kimi_demo.checkpoint.loading import ENCODER_PREFIX
-from kimi_demo.model.acoustic_encoder import AcousticEncoder
-from kimi_demo.model.config import LanguageModelConfig
-from kimi_demo.model.detokenizer.loading import empty_flow
-from kimi_demo.model.detokenizer.vocoder import Vocoder
-from kimi_demo.model.detokenizer.vocoder_config import VocoderConfig
+from kimi_demo.checkpoint.parts import EmptyParts
+from kimi_demo.model.detokenizer.vocoder import FILTER_SUFFIXES
+from kimi_demo.model.files import FILE
 from kimi_demo.model.language_model import LanguageModel
-from kimi_demo.model.speech_tokenizer import SpeechTokenizer
-from kimi_demo.model.tensors import FILE, StoredTensor, TensorSource
+from kimi_demo.model.tensors import StoredTensor, TensorSource
 from kimi_demo.model.vocabulary import published_special_tokens
 
 _SMALL = 0.02  # of biases, and around one of the scales of norms
-_FILTERS = "filter"  # the vocoder's fixed ones are computed
 
 
 @dataclass(frozen=True)
@@ -57,47 +53,35 @@ class RandomTensor(StoredTensor):
 def random_tensors(layout: Layout, seed: int = 0) -> TensorSource:
     """Random tensors for every part that the layout's configurations describe.
 
-    The language model's are bfloat16 as in the release, all others float32.
+    The language model's are bfloat16 as in the release, all others float32; the vocoder's weight
+    norm is in pairs as published.
     """
+    parts = EmptyParts.of(layout)
+    encoder = {f"{ENCODER_PREFIX}{n}": t for n, t in parts.acoustic_encoder.state_dict().items()}
+    tokenizer = parts.speech_tokenizer.state_dict()
+    vocoder = parts.vocoder.published_tensors().items()
+    learned = {name: tensor for name, tensor in vocoder if not name.endswith(FILTER_SUFFIXES)}
     held = {
-        layout.root: _language_model(layout, seed),
-        layout.acoustic_encoder: _acoustic_encoder(layout.acoustic_encoder, seed),
-        layout.speech_tokenizer: _named(
-            SpeechTokenizer.build(layout.speech_tokenizer).encoder.state_dict(),
-            layout.speech_tokenizer,
-            seed,
-        ),
-        layout.flow: _named(empty_flow(layout.flow).state_dict(), layout.flow, seed),
-        layout.vocoder: _vocoder(layout.vocoder, seed),
+        layout.root: _language_model(parts.language_model, layout.root, seed),
+        layout.acoustic_encoder: _named(encoder, layout.acoustic_encoder, seed),
+        layout.speech_tokenizer: _named(tokenizer, layout.speech_tokenizer, seed),
+        layout.flow: _named(parts.flow.state_dict(), layout.flow, seed),
+        layout.vocoder: _named(learned, layout.vocoder, seed),
     }
     return lambda folder, prefix="": dict(held[folder])
 
 
-def _language_model(layout: Layout, seed: int) -> dict[str, StoredTensor]:
+def _language_model(model: LanguageModel, root: Path, seed: int) -> dict[str, StoredTensor]:
     """Each head favours the ids of its own stream, so that text is text, and speech speech that
     never ends: with the rows of all others zero, those never score highest."""
-    config = LanguageModelConfig.from_json(layout.root / CONFIG)
-    empty = LanguageModel.empty(config, "meta").state_dict()
-    named = _named(empty, layout.root, seed, torch.bfloat16)
+    config, empty = model.config, model.state_dict()
+    named = _named(empty, root, seed, torch.bfloat16)
     text = slice(0, config.audio_token_offset - len(published_special_tokens()))
     speech = slice(config.audio_token_offset, config.vocabulary_size)
     for name, rows in (("lm_head.weight", text), ("mimo_output.weight", speech)):
         shape = tuple(empty[name].shape)
-        named[name] = RandomTensor(layout.root / FILE, name, shape, seed, torch.bfloat16, rows)
+        named[name] = RandomTensor(root / FILE, name, shape, seed, torch.bfloat16, rows)
     return named
-
-
-def _acoustic_encoder(folder: Path, seed: int) -> dict[str, StoredTensor]:
-    empty = AcousticEncoder.build(folder).encoder.state_dict()
-    return _named({f"{ENCODER_PREFIX}{name}": t for name, t in empty.items()}, folder, seed)
-
-
-def _vocoder(folder: Path, seed: int) -> dict[str, StoredTensor]:
-    """Weight norm in pairs, as published."""
-    with torch.device("meta"):
-        vocoder = Vocoder(VocoderConfig.from_json(folder / CONFIG), weight_norm=True)
-    published = vocoder.published_tensors().items()
-    return _named({name: t for name, t in published if not name.endswith(_FILTERS)}, folder, seed)
 
 
 def _named(

@@ -27,6 +27,7 @@ from kimi_demo.checkpoint.layout import (
 from kimi_demo.model.config import LanguageModelConfig
 from kimi_demo.model.detokenizer.config import FlowConfig
 from kimi_demo.model.detokenizer.vocoder_config import VocoderConfig
+from kimi_demo.model.language_model import LanguageModel
 from kimi_demo.model.text_tokenizer import write_ranks
 from kimi_demo.model.vocabulary import Vocabulary
 
@@ -45,6 +46,13 @@ class Sizes:
     tokenizer_layers: int
     flow: FlowConfig
     vocoder: VocoderConfig
+
+    @property
+    def published_values(self) -> int:
+        """Of the language model's files: what is learned, and a rotary table for each layer."""
+        config = self.language_model
+        learned = sum(p.numel() for p in LanguageModel.empty(config, "meta").parameters())
+        return learned + config.num_cached_layers * (config.head_size // 2)
 
     def acoustic_encoder(self) -> WhisperConfig:
         """whisper-large-v3/config.json, as far as its encoder is concerned."""

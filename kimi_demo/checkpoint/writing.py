@@ -14,7 +14,7 @@ from huggingface_hub import split_torch_state_dict_into_shards
 from safetensors.torch import save_file
 from torch import Tensor
 
-from kimi_demo.model.tensors import INDEX
+from kimi_demo.model.files import INDEX
 
 
 def write(

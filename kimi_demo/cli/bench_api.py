@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import argparse
 
-from kimi_demo.cli.bench import count
+from kimi_demo.cli.bench.command import count
 from kimi_demo.cli.common import add_engine_arguments, opened_engine, print_json
 
 

@@ -15,11 +15,13 @@ from kimi_demo.cli.common import (
     print_json,
     rounded,
 )
+from kimi_demo.conversation import Conversation, Turn
 from kimi_demo.engine.base import Engine
+from kimi_demo.engine.tasks import check
 from kimi_demo.errors import InputError
 from kimi_demo.events import Answer, collect
-from kimi_demo.services.conversation import Conversation, Turn
-from kimi_demo.services.segments import without_silence
+from kimi_demo.intents import Chat
+from kimi_demo.voice_activity import without_silence
 
 SOUND_SUFFIXES = (".wav", ".flac", ".ogg", ".opus", ".mp3")
 
@@ -45,7 +47,7 @@ def run(args: argparse.Namespace) -> int:
     conversation = Conversation()
     with opened_engine(args) as engine:
         for question in asked:
-            engine.capabilities.tasks.chat(question)
+            check(Chat.about(question), engine.capabilities)
         _prepare(args.out)
         for number, question in enumerate(asked, 1):
             turn, answer = _answered(engine, conversation, question, args)
@@ -79,11 +81,9 @@ def _prepare(folder: Path) -> None:
 def _answered(
     engine: Engine, conversation: Conversation, asked: str | Audio, args: argparse.Namespace
 ) -> tuple[Turn, Answer]:
-    tasks = engine.capabilities.tasks
-    output = "text" if args.text_only else "both"
-    request = conversation.request(tasks, asked, args.seed, output)
-    events = list(engine.stream(request))
-    return Turn.answered(asked, args.seed, events), collect(events)
+    intent = conversation.intent(asked, args.seed, "text" if args.text_only else "both")
+    events = list(engine.stream(intent))
+    return Turn.of(asked, args.seed, events), collect(events)
 
 
 def _written(path: Path, sound: Audio | None) -> str | None:

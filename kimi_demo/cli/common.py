@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from kimi_demo.engine.base import Engine
-from kimi_demo.engine.opening import open_engine
+from kimi_demo.engine.open import open_engine
 from kimi_demo.errors import InputError
 from kimi_demo.events import Answer, Finished
 from kimi_demo.settings import (

@@ -1,4 +1,6 @@
-"""`convert SRC DST`: the pickles of a released checkpoint as safetensors."""
+"""`convert SRC DST`: the pickles of a released checkpoint as safetensors; with `--as-published` any
+checkpoint in the layout of the release.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +13,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("source", help="a checkpoint folder in the published layout, or a hub id")
     where = "folder for audio_detokenizer/ and vocoder/; the checkpoint's own is completed in place"
     parser.add_argument("destination", type=Path, help=where)
+    published = "write the whole checkpoint as the release is laid out, into a new folder"
+    parser.add_argument("--as-published", action="store_true", help=published)
     parser.add_argument("--revision", help="of a hub id; by default a pinned one")
 
 
@@ -19,10 +23,14 @@ def run(args: argparse.Namespace) -> int:
 
     Raises: CheckpointError if a file is missing, broken or refused, or there is no room.
     """
-    from kimi_demo.checkpoint import conversion, source  # torch: only when something is converted
+    from kimi_demo.checkpoint import conversion, locate  # torch: only when something is converted
+    from kimi_demo.checkpoint.publishing import publish
 
-    layout = source.find(args.source, args.revision, report=_say)
-    conversion.convert(layout, args.destination, report=_say)
+    layout = locate.find(args.source, args.revision, report=_say)
+    if args.as_published:
+        publish(conversion.with_safetensors(layout, report=_say), args.destination, _say)
+    else:
+        conversion.convert(layout, args.destination, report=_say)
     return 0
 
 

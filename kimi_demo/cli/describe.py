@@ -16,8 +16,7 @@ from kimi_demo.cli.common import (
 )
 from kimi_demo.errors import InputError
 from kimi_demo.events import Answer, collect
-from kimi_demo.messages import Request
-from kimi_demo.services import retrying
+from kimi_demo.intents import Ask, Caption, Choose
 from kimi_demo.tasks import TaskTable
 
 CAPTION, ASK = "caption", "ask"
@@ -47,9 +46,8 @@ def run(args: argparse.Namespace) -> int:
     """
     sound = audio.read(args.file, sample_rate=audio.INPUT_SAMPLE_RATE)
     with opened_engine(args) as engine:
-        request = _request(engine.capabilities.tasks, sound, args)
-        answer = collect(retrying.stream(engine, request))
-        chances = _chances(request, answer)
+        answer = collect(engine.stream(_intent(engine.capabilities.tasks, sound, args)))
+        chances = _chances(answer)
         if args.json:
             timings = answer.finished.timings
             print_json(
@@ -74,27 +72,29 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _request(tasks: TaskTable, sound: audio.Audio, args: argparse.Namespace) -> Request:
+def _intent(
+    tasks: TaskTable, sound: audio.Audio, args: argparse.Namespace
+) -> Caption | Ask | Choose:
     options = [option for option in re.split("[,，]", args.options) if option.strip()]
     if args.task in (CAPTION, ASK) and options:
         raise InputError("--options belong to a closed question: add --task emotion, for example")
     if args.task == CAPTION:
         if args.question:
             raise InputError("--question needs --task ask, or the name of a closed question")
-        return tasks.caption(sound, args.language)
+        return Caption(sound, args.language)
     if args.task == ASK:
         if not args.question:
             raise InputError("--task ask needs a --question")
-        return tasks.ask(sound, args.question)
+        return Ask.about(sound, args.question)
     if args.task not in tasks.choices:
         known = ", ".join((CAPTION, ASK, *tasks.choices))
         raise InputError(f"there is no task {args.task!r}: choose one of {known}")
-    return tasks.choose(sound, args.task, options, args.question)
+    return Choose.about(sound, args.task, tuple(options), args.question)
 
 
-def _chances(request: Request, answer: Answer) -> dict[str, float]:
+def _chances(answer: Answer) -> dict[str, float]:
     """Option -> probability, in the order of the options; empty for an open question, and where a
     server does not tell them.
     """
-    labels = [option.label for option in request.options] if answer.probabilities else []
-    return {k: round(p, 4) for k, p in zip(labels, answer.probabilities, strict=True)}
+    found = zip(answer.options, answer.probabilities, strict=True)
+    return {option: round(chance, 4) for option, chance in found}

@@ -18,11 +18,11 @@ from kimi_demo.cli.common import (
 )
 from kimi_demo.encoding import SoundFormat, encoded
 from kimi_demo.engine.base import Engine
+from kimi_demo.engine.tasks.self_check import error_rate
 from kimi_demo.errors import InputError
-from kimi_demo.events import Answer, collect
-from kimi_demo.services.checking import Checked, error_rate
-from kimi_demo.services.languages import DETECT
-from kimi_demo.services.reading import read_aloud
+from kimi_demo.events import Answer, Checked, collect
+from kimi_demo.intents import Speak
+from kimi_demo.text.languages import DETECT
 
 FORMATS: dict[str, SoundFormat] = {
     "wav": "wav",
@@ -85,16 +85,8 @@ def _lines(source: Path, folder: Path) -> list[tuple[str, Path]]:
 
 
 def _say(engine: Engine, text: str, path: Path, args: argparse.Namespace) -> None:
-    events = list(
-        read_aloud(
-            engine,
-            text,
-            seed=args.seed,
-            language=args.language,
-            prompt=args.prompt,
-            check=args.check,
-        )
-    )
+    intent = Speak(text, args.language, prompt=args.prompt, check=args.check, seed=args.seed)
+    events = list(engine.stream(intent))
     answer, checks = collect(events), [event for event in events if isinstance(event, Checked)]
     if not answer.waveform.any():
         raise InputError("the model was silent: try another seed or other words")

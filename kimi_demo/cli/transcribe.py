@@ -19,11 +19,11 @@ from kimi_demo.cli.common import (
 )
 from kimi_demo.engine.base import Engine
 from kimi_demo.errors import InputError
-from kimi_demo.events import Finished
-from kimi_demo.services import transcribing
-from kimi_demo.services.languages import DETECT
-from kimi_demo.services.subtitles import FORMATS, facts
-from kimi_demo.services.transcribing import Transcript
+from kimi_demo.events import Finished, Transcript
+from kimi_demo.intents import Transcribe
+from kimi_demo.subtitles import FORMATS, facts
+from kimi_demo.text.languages import DETECT
+from kimi_demo.transcripts import transcript_of
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -66,8 +66,8 @@ def run(args: argparse.Namespace) -> int:
 
 def _transcribe(engine: Engine, path: str, args: argparse.Namespace) -> None:
     sound = audio.read(path, sample_rate=INPUT_SAMPLE_RATE)
-    events = transcribing.transcribe(engine, sound, args.language, wording=args.wording)
-    transcript, finished = transcribing.transcript_of(events)
+    intent = Transcribe(sound, args.language, args.wording)
+    transcript, finished = transcript_of(engine.stream(intent))
     if args.json:
         print_json(_result(engine, path, sound.duration_s, transcript, finished))
     elif args.out:

@@ -5,7 +5,6 @@ asked reads at leisure.
 from __future__ import annotations
 
 import queue
-import time
 from collections.abc import Generator, Iterator, Sequence
 
 import numpy as np
@@ -22,7 +21,6 @@ from kimi_demo.events import (
     Queued,
     Stepped,
     TextDelta,
-    Timings,
     Weighed,
 )
 from kimi_demo.messages import Option
@@ -37,7 +35,6 @@ class Answer:
     """The scheduler's reader and the voice's listener. Their threads fill it, another one reads."""
 
     def __init__(self, checkpoint: Checkpoint) -> None:
-        self._began = time.perf_counter()
         self._vocabulary = checkpoint.vocabulary
         self._sample_rate = checkpoint.detokenizer.sample_rate_hz
         self._samples_per_code = checkpoint.detokenizer.samples_per_token
@@ -47,8 +44,6 @@ class Answer:
         self._text_tokens = 0
         self._codes: list[int] = []
         self._samples = 0
-        self._first_text_s: float | None = None
-        self._first_audio_s: float | None = None
 
     def speak(self, voices: Voices, noise: int | NoiseSource) -> None:
         """The answer will have sound."""
@@ -84,7 +79,6 @@ class Answer:
                 return
             if isinstance(event, BaseException):
                 raise _explained(event)
-            self._time(event)
             yield event
 
     def ending(
@@ -95,22 +89,14 @@ class Answer:
         if isinstance(turn, Weighing):
             weights = turn.probabilities
             yield Weighed(weights)
-            chosen = options[weights.index(max(weights))]
-            self._text_tokens += turn.length_of(weights.index(max(weights)))
-            delta = TextDelta(chosen.label)
-            self._time(delta)
-            yield delta
+            likeliest = weights.index(max(weights))
+            self._text_tokens += turn.length_of(likeliest)
+            yield TextDelta(options[likeliest].label)
         else:
             assert turn.finish_reason is not None
             reason = turn.finish_reason
-        timings = Timings(
-            self._first_text_s,
-            self._first_audio_s,
-            time.perf_counter() - self._began,
-            self._samples / self._sample_rate,
-        )
         codes = tuple(self._codes)
-        yield Finished(reason, prompt_tokens, self._text_tokens, len(codes), timings, codes)
+        yield Finished(reason, prompt_tokens, self._text_tokens, len(codes), audio_codes=codes)
 
     def close(self) -> None:
         """Gives up whatever is not heard yet."""
@@ -136,13 +122,6 @@ class Answer:
         self._samples += len(piece)
         codes = self._codes[first : self._samples // self._samples_per_code]
         self._queue.put(AudioDelta(piece, self._sample_rate, tuple(codes)))
-
-    def _time(self, event: Event) -> None:
-        now_s = time.perf_counter() - self._began
-        if isinstance(event, TextDelta) and self._first_text_s is None:
-            self._first_text_s = now_s
-        if isinstance(event, AudioDelta) and self._first_audio_s is None:
-            self._first_audio_s = now_s
 
 
 def _explained(failure: BaseException) -> BaseException:

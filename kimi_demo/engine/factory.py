@@ -1,23 +1,26 @@
-"""Options to engine: finds the files, plans where they go, loads a checkpoint only once."""
+"""Options to engine: finds the files, plans where they go, loads a checkpoint once for all engines
+over it that are open.
+"""
 
 from __future__ import annotations
 
 import json
 import logging
 import os
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
-from functools import lru_cache
 from pathlib import Path
+from weakref import WeakValueDictionary
 
 import torch
 
-from kimi_demo.checkpoint import loading, source
+from kimi_demo.checkpoint import loading, locate
 from kimi_demo.checkpoint.conversion import with_safetensors
 from kimi_demo.checkpoint.layout import Layout
+from kimi_demo.checkpoint.parts import EmptyParts
 from kimi_demo.checkpoint.placement import DeviceMap, Placement, as_device
-from kimi_demo.checkpoint.planning import Memory, Parts, free_memory, plan
+from kimi_demo.checkpoint.planning import Memory, Precision, free_memory, plan
 from kimi_demo.checkpoint.quantization import check_quantizable
 from kimi_demo.engine.local import LocalEngine
 from kimi_demo.errors import CheckpointError
@@ -25,22 +28,25 @@ from kimi_demo.options import ModelOptions
 
 logger = logging.getLogger(__name__)
 
+_open: WeakValueDictionary[ModelOptions, loading.Checkpoint] = WeakValueDictionary()
+_loading = threading.Lock()
+
 
 def create_engine(options: ModelOptions = ModelOptions()) -> LocalEngine:
     """An engine over the chosen checkpoint.
 
     Raises: CheckpointError if checkpoint or device do not exist, or the model does not fit.
     """
-    share_cores(device_of(options))
+    share_cores(device_of(options), options.threads)
     with enough_memory(options):
-        return LocalEngine(_loaded(replace(options, slots=1)), slots=options.slots)
+        return LocalEngine(_shared(options), slots=options.slots)
 
 
-def share_cores(device: torch.device) -> None:
+def share_cores(device: torch.device, threads: int = 0) -> None:
     """On the CPU two threads compute at once, language model and detokenizer: each gets its share
-    of the cores."""
+    of the cores, or `threads` if that is not 0."""
     if device.type == "cpu":
-        torch.set_num_threads(max(1, (os.cpu_count() or 2) // 2))
+        torch.set_num_threads(threads or max(1, (os.cpu_count() or 2) // 2))
 
 
 @contextmanager
@@ -55,12 +61,21 @@ def enough_memory(options: ModelOptions) -> Iterator[None]:
         ) from exc
 
 
-@lru_cache(maxsize=1)
+def _shared(options: ModelOptions) -> loading.Checkpoint:
+    """The checkpoint of all engines that are open over it: whoever holds it last frees it."""
+    with _loading:
+        checkpoint = _open.get(options)
+        if checkpoint is None:
+            checkpoint = _open[options] = _loaded(options)
+        return checkpoint
+
+
 def _loaded(options: ModelOptions) -> loading.Checkpoint:
     named = (options.model, options.revision)
-    placement = placement_of(options, source.described(*named))  # it may not fit: before 40 GB come
+    configuration = locate.find_configuration(*named)
+    placement = placement_of(options, configuration)  # it may not fit: before 40 GB come
     logger.info("%s is placed so:\n%s", options.model, placement.table())
-    return loading.load(with_safetensors(source.find(*named)), placement)
+    return loading.load(with_safetensors(locate.find(*named)), placement)
 
 
 def placement_of(options: ModelOptions, layout: Layout) -> Placement:
@@ -73,13 +88,10 @@ def placement_of(options: ModelOptions, layout: Layout) -> Placement:
     if options.device_map != "auto":
         device_map = _read_map(Path(options.device_map))
         return Placement(device_map, device, device, device, dtype, quantization)
-    return plan(
-        Parts.of(layout),
-        max_memory=_memory(options, device),
-        dtype=dtype,
-        quantization=quantization,
-        offload=None if options.offload == "none" else options.offload,
-    )
+    offload = None if options.offload == "none" else options.offload
+    precision = Precision(dtype, quantization)
+    memory = _memory(options, device)
+    return plan(EmptyParts.of(layout), memory, precision, offload, options.slots)
 
 
 def device_of(options: ModelOptions) -> torch.device:

@@ -1,4 +1,4 @@
-"""The engine that runs the model in this process: prompt -> scheduler -> voices -> events."""
+"""The engine that computes in this process: turn -> prompt -> scheduler -> voices -> events."""
 
 from __future__ import annotations
 
@@ -10,14 +10,16 @@ from dataclasses import dataclass, field
 
 from kimi_demo.audio import INPUT_SAMPLE_RATE, Audio
 from kimi_demo.checkpoint.loading import Checkpoint
+from kimi_demo.engine import tasks
 from kimi_demo.engine.answer import Answer
-from kimi_demo.engine.base import Capabilities
+from kimi_demo.engine.base import CLOSED, Capabilities, Engine
 from kimi_demo.engine.ears import RememberingListener
 from kimi_demo.engine.scheduler import Scheduler
+from kimi_demo.engine.turn import TurnRequest
 from kimi_demo.engine.voices import Voices
 from kimi_demo.errors import EngineError, PromptError
 from kimi_demo.events import Event, Started
-from kimi_demo.messages import Request
+from kimi_demo.intents import Intent
 from kimi_demo.model.detokenizer.mel_stream import NoiseSource
 from kimi_demo.model.generation import GenerationRules, Turn, step_budget
 from kimi_demo.model.prompt import Heard, PromptBuilder, PromptRules, PromptStreams
@@ -51,17 +53,16 @@ class _Running:
         self.voices.close()
 
 
-class LocalEngine:
-    """Answers several requests at once; more than `slots` wait for a free one."""
+class LocalEngine(Engine):
+    """Answers several jobs at once, on one model."""
 
     def __init__(
         self, checkpoint: Checkpoint, behaviour: Behaviour | None = None, slots: int = 4
     ) -> None:
+        super().__init__(_capabilities(checkpoint, slots))
         self._behaviour = behaviour or Behaviour()
         self._checkpoint: Checkpoint | None = checkpoint
-        self._slots = slots
-        self._capabilities = _capabilities(checkpoint, slots)
-        self._lock = threading.Lock()
+        self._starting = threading.Lock()
         self._running: _Running | None = None
         self._builder = PromptBuilder(
             checkpoint.vocabulary,
@@ -71,12 +72,12 @@ class LocalEngine:
             self._behaviour.prompt,
         )
 
-    @property
-    def capabilities(self) -> Capabilities:
-        return self._capabilities
+    def answer(self, intent: Intent) -> Generator[Event, None, None]:
+        """See `Engine.answer`."""
+        return tasks.answer(intent, self.capabilities, self.run_turn)
 
-    def stream(self, request: Request) -> Generator[Event, None, None]:
-        """Yields the answer's events; see `Engine.stream`."""
+    def run_turn(self, request: TurnRequest) -> Generator[Event, None, None]:
+        """Yields the events of one turn of the model; see `engine.turn.RunTurn`."""
         checkpoint, running = self._loaded(), self._threads()
         with closing(Answer(checkpoint)) as answer:
             prompt = self._builder.build(request.messages, request.output)
@@ -94,8 +95,9 @@ class LocalEngine:
             yield from answer.ending(len(prompt), turn, request.options)
 
     def close(self) -> None:
-        """Breaks off what is under way and frees the model."""
-        with self._lock:
+        """Cancels all jobs, then frees the model and what it heard."""
+        super().close()
+        with self._starting:
             running, self._running = self._running, None
             self._checkpoint = None
         if running and running.process == os.getpid():
@@ -103,17 +105,17 @@ class LocalEngine:
 
     def _loaded(self) -> Checkpoint:
         if self._checkpoint is None:
-            raise EngineError("the engine is closed: start the app again")
+            raise EngineError(CLOSED)
         return self._checkpoint
 
     def _threads(self) -> _Running:
-        """Started with the first request in each process."""
-        with self._lock:
+        """Started with the first turn in each process."""
+        with self._starting:
             if self._running is None or self._running.process != os.getpid():
-                self._running = _Running(self._loaded(), self._slots)
+                self._running = _Running(self._loaded(), self.capabilities.slots)
             return self._running
 
-    def _turn(self, request: Request, prompt: PromptStreams, capacity: int) -> Turn | Weighing:
+    def _turn(self, request: TurnRequest, prompt: PromptStreams, capacity: int) -> Turn | Weighing:
         checkpoint, rules = self._loaded(), self._behaviour.generation
         if request.options:
             answers = [checkpoint.text_tokenizer.encode(o.answer) for o in request.options]

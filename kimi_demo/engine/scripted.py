@@ -1,42 +1,47 @@
-"""An engine that plays a list of events: for tests and for work on the page without weights."""
+"""An engine that plays lists of events in place of the model's turns: for tests and for work on the
+page without weights.
+"""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Generator, Sequence
 
-from kimi_demo.engine.base import Capabilities
+from kimi_demo.engine import tasks
+from kimi_demo.engine.base import Capabilities, Engine
+from kimi_demo.engine.turn import TurnRequest
 from kimi_demo.events import Event
-from kimi_demo.messages import Request
+from kimi_demo.intents import Intent
 
-Script = Sequence[Event] | Callable[[Request], Sequence[Event]]
+Script = Sequence[Event] | Callable[[TurnRequest], Sequence[Event]]
 
 
-class ScriptedEngine:
-    """Yields the scripted events, `pause_s` apart; remembers requests and how each stream ended."""
+class ScriptedEngine(Engine):
+    """Yields the scripted events of each turn, `pause_s` apart; remembers intents and turns, and
+    how each turn ended."""
 
     def __init__(self, script: Script, capabilities: Capabilities, pause_s: float = 0.0) -> None:
+        super().__init__(capabilities)
         self._script = script
-        self._capabilities = capabilities
         self._pause_s = pause_s
-        self.requests: list[Request] = []
+        self.intents: list[Intent] = []
+        self.turns: list[TurnRequest] = []
         self.endings: list[str] = []
 
-    @property
-    def capabilities(self) -> Capabilities:
-        return self._capabilities
+    def answer(self, intent: Intent) -> Generator[Event, None, None]:
+        """See `Engine.answer`."""
+        events = tasks.answer(intent, self.capabilities, self.run_turn)
+        self.intents.append(intent)
+        return events
 
-    def stream(self, request: Request) -> Generator[Event, None, None]:
+    def run_turn(self, turn: TurnRequest) -> Generator[Event, None, None]:
         """Plays the script once."""
-        self.requests.append(request)
+        self.turns.append(turn)
         ending = "cancelled"
         try:
-            for event in self._script(request) if callable(self._script) else self._script:
+            for event in self._script(turn) if callable(self._script) else self._script:
                 time.sleep(self._pause_s)
                 yield event
             ending = "finished"
         finally:
             self.endings.append(ending)
-
-    def close(self) -> None:
-        """Nothing to free."""

@@ -35,10 +35,12 @@ class SlotCache:
         that none of them is read.
         """
         shape = (slots, heads, positions + 1, head_size)
-        self.keys, self.values = (
-            tuple(torch.full(shape, fill, device=device, dtype=dtype) for device in devices)
-            for _ in range(2)
-        )
+
+        def memory() -> tuple[Tensor, ...]:  # zeros take no memory of a CPU until they are written
+            cells = (torch.zeros(shape, device=device, dtype=dtype) for device in devices)
+            return tuple(layer.fill_(fill) if fill else layer for layer in cells)
+
+        self.keys, self.values = memory(), memory()
         self.num_slots, self.capacity = slots, positions
 
 

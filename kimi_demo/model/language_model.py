@@ -113,7 +113,7 @@ class Trunk(nn.Module):
             summands of like size keep the size of one. The text part comes after, unscaled.
         """
         audio = self.embed_tokens(audio_ids)
-        adapted = self.vq_adaptor(features.to(self.vq_adaptor.layers[0].weight.dtype))
+        adapted = self.vq_adaptor(features.to(self.norm.weight.dtype))
         joined = (audio[heard] + adapted.to(audio)) * math.sqrt(2)
         audio = audio.masked_scatter(heard[..., None], joined.to(audio.dtype))
         return audio + self.embed_tokens(text_ids)
@@ -188,6 +188,7 @@ class LanguageModel(nn.Module):
         input are joined, and the heads score only the ids that can be drawn.
         """
         for layer in (*self.model.layers, *self.model.mimo_layers):
+            assert isinstance(layer, DecoderLayer)
             layer.fuse()
         self.text_rows, self.audio_rows = text_rows, audio_rows
         heads = ((self.lm_head, text_rows), (self.mimo_output, audio_rows))

@@ -7,7 +7,6 @@ numbered.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,9 +16,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
 from kimi_demo.errors import CheckpointError
-
-FILE = "model.safetensors"
-INDEX = "model.safetensors.index.json"
+from kimi_demo.model.files import files_in
 
 
 @dataclass(frozen=True)
@@ -58,21 +55,6 @@ def stored_in(folder: Path, prefix: str = "") -> dict[str, StoredTensor]:
                 raise CheckpointError(f"{place}: the tensor {stored.name} is in {other}, too")
             found[name] = stored
     return found
-
-
-def files_in(folder: Path) -> list[Path]:
-    """The folder's files, whether they exist or not.
-
-    Raises: CheckpointError for a broken index.
-    """
-    index = folder / INDEX
-    if not index.exists():
-        return [folder / FILE]
-    try:
-        names = json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()
-        return [folder / name for name in dict.fromkeys(names)]
-    except (OSError, ValueError, KeyError, AttributeError, TypeError) as exc:
-        raise CheckpointError(f"{folder.name}/{INDEX} is broken: {exc}: fetch it again") from exc
 
 
 def _listed(file: Path) -> list[StoredTensor]:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from num2words import num2words
-
 NUMBER = r"(?<!\d)(?:\d{1,3}(?:,\d{3})+(?!\d|,\d)|\d+)(?:\.\d+)?"
 _MAX_READ_DIGITS = 9  # longer ones are telephone or serial numbers and read digit by digit
 _DIGITS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
@@ -50,4 +48,6 @@ def plural(words: str) -> str:
 
 
 def _words(value: int, to: str = "cardinal") -> str:
+    from num2words import num2words  # every language of it takes a while to import
+
     return num2words(value, to=to).replace("-", " ").replace(",", "")

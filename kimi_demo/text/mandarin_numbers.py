@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import re
 
-import cn2an
-
 NUMBER = r"(?<!\d)\d+(?:\.\d+)?"
 _DIGITS = "零一二三四五六七八九"
 _MAX_READ_DIGITS = 9  # longer ones are telephone or serial numbers and read digit by digit
@@ -26,6 +24,8 @@ def number(written: str) -> str:
     """A whole or decimal number; a code (leading zero, or long) digit by digit."""
     whole, *fractions = written.split(".")
     coded = len(whole) > _MAX_READ_DIGITS or (len(whole) > 1 and whole[0] == "0")
+    import cn2an  # takes a fifth of a second
+
     said = digits(whole) if coded else _TWO.sub("两", cn2an.an2cn(whole, "low"))
     return "点".join([said, *map(digits, fractions)])
 

@@ -111,7 +111,8 @@ def _languages(tokens: Sequence[_Token]) -> list[Language]:
                 sure.append(_language_of_number(tokens, place, usual))
             case _:
                 sure.append(None)
-    current: Language = next((language for language in sure if language), usual)
+    known: list[Language] = [language for language in sure if language]
+    current = known[0] if known else usual
     languages: list[Language] = []
     for language in sure:
         current = language or current

@@ -13,6 +13,7 @@ from kimi_demo.ui.about import AboutTab, facts
 from kimi_demo.ui.caption import CaptionTab
 from kimi_demo.ui.conversation import ConversationTab
 from kimi_demo.ui.i18n import EN, ZH, browser_translations, dictionaries, tr
+from kimi_demo.ui.loading import LoadingNote
 from kimi_demo.ui.speech import SpeechTab
 from kimi_demo.ui.tab import Words
 from kimi_demo.ui.theme import css, theme
@@ -74,13 +75,15 @@ def build_ui(engine: Engine, ui_language: str = "auto") -> gr.Blocks:
         delete_cache=(RECORDINGS_KEPT_S // 2, RECORDINGS_KEPT_S),
     ) as page:
         gr.HTML(tr("header"), js_on_load=_DEEP_LINKS, apply_default_css=False, elem_id="header")
+        LoadingNote(engine, words, page)
         with gr.Tabs(overflow_behavior="wrap"):  # a tab in a menu is a tab that nobody finds
             for name, tab in TABS.items():
                 with gr.Tab(tr(f"tab_{name}"), id=name, elem_id=f"tab-{name}"):
                     tab(engine, words)
             with gr.Tab(tr("tab_about"), id="about", elem_id="tab-about"):
                 AboutTab(engine.capabilities, page)
-    return page
+    # The engine has a line for everybody; in one of Gradio's, callers of the API would overtake.
+    return page.queue(default_concurrency_limit=None)
 
 
 def launch_options(capabilities: Capabilities, settings: Settings) -> dict[str, Any]:

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from contextlib import closing
 
 import gradio as gr
 
 from kimi_demo.errors import KimiError
 from kimi_demo.events import collect
-from kimi_demo.services import retrying
+from kimi_demo.intents import Caption
 from kimi_demo.tasks import ANY_LANGUAGE
 from kimi_demo.ui.examples import sounds
 from kimi_demo.ui.i18n import tr, words_for
-from kimi_demo.ui.listening import AnswerBox, answered, heard, sound_examples, sound_input
+from kimi_demo.ui.listening import AnswerBox, answer_changes, heard, sound_examples, sound_input
 from kimi_demo.ui.spectrogram import spectrogram
 from kimi_demo.ui.tab import (
     QUIET,
@@ -22,7 +21,6 @@ from kimi_demo.ui.tab import (
     Updates,
     aside,
     changed,
-    engine_queue,
     readable_errors,
 )
 from kimi_demo.ui.view import LANGUAGE_NAMES
@@ -71,7 +69,6 @@ class CaptionTab(TaskTab):
             inputs=[self.audio, self.language],
             outputs=[gr.Textbox(visible=False, label="caption")],
             api_name="caption",
-            **engine_queue(self._engine),
         )
 
     def caption(self, audio: str, language: str = ANY_LANGUAGE) -> str:
@@ -83,9 +80,7 @@ class CaptionTab(TaskTab):
         """
         english = self._words["en"]
         with readable_errors(english):
-            request = self._engine.capabilities.tasks.caption(heard(audio, english), language)
-            with closing(retrying.stream(self._engine, request)) as events:
-                return collect(events).text
+            return collect(self._engine.stream(Caption(heard(audio, english), language))).text
 
     def _run(self, path: str | None, language: str, visitor: gr.Request) -> Iterator[Updates]:
         words = words_for(self._words, visitor)
@@ -95,9 +90,9 @@ class CaptionTab(TaskTab):
         self, path: str | None, language: str, words: Mapping[str, str]
     ) -> Iterator[Updates]:
         sound = heard(path, words)
-        request = self._engine.capabilities.tasks.caption(sound, language)
+        changes = answer_changes(self._engine, Caption(sound, language), words)
         yield {self.answer: "", self.report: ""} | self.actions.busy()
-        for change in answered(self._engine, request, sound.duration_s, words):
+        for change in changes:
             yield changed({self.answer: change.text, self.report: change.report})
 
     def _pictured(self, path: str | None, visitor: gr.Request) -> str:

@@ -1,7 +1,7 @@
 """The tab that holds a conversation, and its endpoint `/chat`.
 
 A visitor's conversation lies in two `gr.State`s: the settled turns, a value, and the newest reply,
-which the engine's thread fills and every other event may interrupt. Only events that the visitor
+which one event shows and every other may interrupt. Only events that the visitor
 causes write them, so nothing that arrives late can bring an old answer back.
 """
 
@@ -18,10 +18,11 @@ from gradio.events import Dependency
 from gradio.processing_utils import save_bytes_to_cache
 
 from kimi_demo.audio import Audio
+from kimi_demo.conversation import Conversation, Turn, export
 from kimi_demo.engine.base import Engine
+from kimi_demo.engine.tasks import check
 from kimi_demo.errors import InputError
 from kimi_demo.messages import OutputType
-from kimi_demo.services.conversation import Conversation, Reply, Turn, export
 from kimi_demo.ui.conversation_api import ChatEndpoint
 from kimi_demo.ui.conversation_layout import PLAYER, ConversationLayout
 from kimi_demo.ui.conversation_view import (
@@ -35,16 +36,16 @@ from kimi_demo.ui.conversation_view import (
 from kimi_demo.ui.failures import toast
 from kimi_demo.ui.i18n import words_for
 from kimi_demo.ui.player import PlayerFeed, begin_js, stop_js
+from kimi_demo.ui.reply import Reply
 from kimi_demo.ui.sampling import MAX_SEED, checked_seed
-from kimi_demo.ui.tab import QUIET, Updates, Words, changed, engine_queue
+from kimi_demo.ui.tab import QUIET, Updates, Words, changed
 from kimi_demo.ui.view import Shown
 
 # From an input's value to the typed question, or else the file of the spoken one.
 Pick = Callable[[Any], tuple[str | None, str | None]]
 ARCHIVE = "conversation.zip"
-# Served at once, yet through the queue, without which no toast reaches the visitor.
+# Through the queue, without which no toast reaches the visitor.
 ALWAYS: dict[str, Any] = {
-    "concurrency_limit": None,
     "show_progress": "hidden",
     "api_visibility": "private",
     "api_name": "conversation",  # else it would take the name of its function, and of an endpoint
@@ -107,7 +108,7 @@ class ConversationTab(ConversationLayout):
     def _connect_question(
         self, triggers: list[Any], ask: Callable[..., Updates], *own: Component
     ) -> Dependency:
-        """First the question, at once; then the answer, in the queue behind other visitors."""
+        """First the question, at once; then the answer, in line."""
         mine = [self.conversation, self.reply]
         asked = gr.on(
             triggers,
@@ -126,7 +127,6 @@ class ConversationTab(ConversationLayout):
             show_progress_on=self.report,
             trigger_mode="multiple",
             api_visibility="private",
-            **engine_queue(self._engine),
         )
 
     def _connect_api(self) -> None:
@@ -143,7 +143,6 @@ class ConversationTab(ConversationLayout):
             inputs=[self.text, self.microphone, history, self.output, self.seed],
             outputs=[wav, facts],
             api_name="chat",
-            **engine_queue(self._engine),
         )
 
     def _ask(
@@ -210,12 +209,12 @@ class ConversationTab(ConversationLayout):
         seed: float | None,
         words: Mapping[str, str],
     ) -> Updates:
-        tasks = self._engine.capabilities.tasks
-        request = conversation.request(tasks, asked, checked_seed(seed), output)
+        intent = conversation.intent(asked, checked_seed(seed), output)
+        check(intent, self._engine.capabilities)
         shown = bubbles(conversation.turns, self._saved, words)
         return {
             self.conversation: conversation,
-            self.reply: Reply(asked, request),
+            self.reply: Reply(asked, intent),
             self.chat: [*shown, question_bubble(asked, self._saved, words)],
         }
 
@@ -249,10 +248,8 @@ class ConversationTab(ConversationLayout):
         failure = None
         yield self._updates(view.started(), before, view) | {self.stop: gr.Button(interactive=True)}
         try:
-            with closing(self._engine.stream(reply.request)) as events:
+            with closing(reply.events(self._engine)) as events:
                 for event in events:
-                    if not reply.take(event):
-                        return
                     for shown in view.shown(event):
                         yield self._updates(shown, before, view)
         except Exception as exc:
@@ -316,7 +313,8 @@ class ConversationTab(ConversationLayout):
         if not conversation.turns:
             gr.Warning(words_for(self._words, visitor)["conversation_no_turns"])
             return None
-        archive = export(conversation, self._engine.capabilities)
+        capabilities = self._engine.capabilities
+        archive = export(conversation, capabilities.model, capabilities.label)
         return save_bytes_to_cache(archive, ARCHIVE, self.download.GRADIO_CACHE)
 
     def _saved(self, sound: Audio, name: str) -> str:

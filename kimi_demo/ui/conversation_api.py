@@ -16,17 +16,16 @@ import base64
 import binascii
 import io
 from collections.abc import Mapping, Sequence
-from contextlib import closing
 from typing import Any
 
 import soundfile
 
 from kimi_demo.audio import Audio, from_samples
+from kimi_demo.conversation import Conversation, Turn
 from kimi_demo.engine.base import Engine
 from kimi_demo.errors import InputError
 from kimi_demo.events import collect
 from kimi_demo.messages import OutputType
-from kimi_demo.services.conversation import Conversation, Turn
 from kimi_demo.ui.conversation_view import Save, question
 from kimi_demo.ui.sampling import checked_seed
 from kimi_demo.ui.tab import readable_errors
@@ -70,11 +69,10 @@ class ChatEndpoint:
             tasks = self._engine.capabilities.tasks
             asked = question(text, audio, tasks.max_audio_s, self._words)
             told = read_history(history)
-            request = told.request(tasks, asked, checked_seed(seed), output)
-            with closing(self._engine.stream(request)) as stream:
-                events = list(stream)
-            turn = Turn.answered(asked, request.seed, events)
-            facts = answer_facts(collect(events), request.seed)
+            intent = told.intent(asked, checked_seed(seed), output)
+            events = list(self._engine.stream(intent))
+            turn = Turn.of(asked, intent.seed, events)
+            facts = answer_facts(collect(events), intent.seed)
         if isinstance(asked, Audio) and turn.heard_text:
             facts["heard"] = turn.heard_text
         facts["history"] = write_history(told.with_turn(turn))

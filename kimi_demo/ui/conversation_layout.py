@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import gradio as gr
 
+from kimi_demo.conversation import Conversation
 from kimi_demo.engine.base import Engine
-from kimi_demo.services.conversation import Conversation
 from kimi_demo.ui.examples import questions, sounds, worded
 from kimi_demo.ui.i18n import tr
 from kimi_demo.ui.listening import sound_input
@@ -39,7 +39,7 @@ class ConversationLayout:
     def _build_chat(self) -> None:
         self.chat = gr.Chatbot(
             label=tr("conversation_chat"),
-            placeholder=tr("conversation_empty"),
+            placeholder=tr("conversation_empty"),  # pyright: ignore[reportArgumentType]  # it works
             height=440,
             buttons=["copy"],
             render_markdown=False,

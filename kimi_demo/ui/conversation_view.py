@@ -9,12 +9,13 @@ from typing import Any
 
 from kimi_demo import audio
 from kimi_demo.audio import Audio
+from kimi_demo.conversation import Turn
 from kimi_demo.errors import InputError
 from kimi_demo.events import AudioDelta, Event, Finished, HeardDelta, Queued, TextDelta
-from kimi_demo.services.conversation import Reply, Turn
-from kimi_demo.services.segments import without_silence
 from kimi_demo.ui.player import PlayerFeed
+from kimi_demo.ui.reply import Reply
 from kimi_demo.ui.view import QueueNote, Shown, file_name, speech_report
+from kimi_demo.voice_activity import without_silence
 
 Bubble = dict[str, Any]  # a message of gr.Chatbot
 Save = Callable[[Audio, str], str]  # a sound and its file's name to the file's path
@@ -101,8 +102,8 @@ class ReplyView:
         self._question = question
         self._listens = isinstance(reply.asked, Audio)
         self._feed = PlayerFeed(reply.id, sample_rate)
-        self._seed = reply.request.seed
-        self._speaks = reply.request.output == "both"
+        self._seed = reply.intent.seed
+        self._speaks = reply.intent.output == "both"
         self._words = words
         self._heard = ""
         self._text = ""

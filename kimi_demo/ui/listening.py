@@ -5,18 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
-from pathlib import Path
 
 import gradio as gr
+from gradio.i18n import I18nData
 
 from kimi_demo import audio
 from kimi_demo.audio import INPUT_SAMPLE_RATE, Audio
 from kimi_demo.engine.base import Engine
 from kimi_demo.errors import AudioError
 from kimi_demo.events import Event, Finished, Queued, StartedOver, TextDelta, Weighed
-from kimi_demo.messages import Request
-from kimi_demo.services import retrying
-from kimi_demo.ui.charts import probability_chart
+from kimi_demo.intents import Ask, Caption, Choose, heard_s
 from kimi_demo.ui.examples import worded
 from kimi_demo.ui.i18n import tr
 from kimi_demo.ui.view import QueueNote, transcript_report
@@ -49,7 +47,7 @@ def sound_input(elem_id: str) -> gr.Audio:
     return component
 
 
-def sound_examples(audio: gr.Audio, found: Sequence[Path]) -> None:
+def sound_examples(audio: gr.Audio, found: Sequence[str]) -> None:
     """Sounds to try, if any are there."""
     if found:
         gr.Examples(
@@ -74,17 +72,17 @@ def heard(path: str | None, words: Mapping[str, str]) -> Audio:
 
 @dataclass(frozen=True)
 class Change:
-    """One change of the page; None leaves a component as it is. chart, report: HTML."""
+    """One change of the page; None leaves a component as it is. report: HTML."""
 
     text: str | None = None
-    chart: str | None = None
+    chances: Mapping[str, float] | None = None
     report: str | None = None
 
 
 class AnswerBox:
     """Where an answer's text grows, and the line of figures under it."""
 
-    def __init__(self, name: str, label: object, placeholder: object) -> None:
+    def __init__(self, name: str, label: str | I18nData, placeholder: str | I18nData) -> None:
         self.text = gr.Textbox(
             label=label,
             placeholder=placeholder,
@@ -100,10 +98,9 @@ class AnswerBox:
 
 
 class AnswerView:
-    """Turns the events of one answer about a sound into changes of the page."""
+    """Turns the events of one answer about a sound into changes of the page. heard_s: of it."""
 
-    def __init__(self, request: Request, heard_s: float, words: Mapping[str, str]) -> None:
-        self._labels = tuple(option.label for option in request.options)
+    def __init__(self, heard_s: float, words: Mapping[str, str]) -> None:
         self._heard_s = heard_s
         self._words = words
         self._text = ""
@@ -121,17 +118,24 @@ class AnswerView:
                 self._text = ""
                 yield Change(text="")
             case Weighed():
-                chances = dict(zip(self._labels, event.probabilities, strict=True))
-                yield Change(chart=probability_chart(chances, self._words))
+                yield Change(chances=dict(zip(event.options, event.probabilities, strict=True)))
             case Finished():
                 yield Change(report=transcript_report(event, self._heard_s, self._words))
 
 
-def answered(
-    engine: Engine, request: Request, heard_s: float, words: Mapping[str, str]
+def answer_changes(
+    engine: Engine, intent: Caption | Ask | Choose, words: Mapping[str, str]
 ) -> Iterator[Change]:
-    """The changes that show one answer, from an empty page on; closing it closes the engine's."""
-    view = AnswerView(request, heard_s, words)
-    with closing(retrying.stream(engine, request)) as events:
-        for event in events:
-            yield from view.changes(event)
+    """The changes that show one answer, from an empty page on; closing it cancels the job.
+
+    Raises: InputError at once for what cannot be asked.
+    """
+    view = AnswerView(heard_s(intent), words)
+    events = engine.stream(intent)
+
+    def changes() -> Iterator[Change]:
+        with closing(events):
+            for event in events:
+                yield from view.changes(event)
+
+    return changes()

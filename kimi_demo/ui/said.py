@@ -5,12 +5,12 @@ from __future__ import annotations
 import html
 from collections.abc import Iterable, Mapping, Sequence
 
+from kimi_demo.engine.tasks.speak import MAX_READING_CHARS, spoken_words
 from kimi_demo.errors import InputError
-from kimi_demo.services.checking import HeardBack
-from kimi_demo.services.comparing import Piece, compared
-from kimi_demo.services.languages import flowing, joint
-from kimi_demo.services.reading import MAX_READING_CHARS, spoken_words
 from kimi_demo.tasks import TaskTable
+from kimi_demo.text.comparing import Piece, compared
+from kimi_demo.text.languages import flowing, joint
+from kimi_demo.ui.heard_back import HeardBack
 
 
 def said_note(tasks: TaskTable, text: str, language: str, words: Mapping[str, str]) -> str:

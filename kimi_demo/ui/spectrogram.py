@@ -1,7 +1,7 @@
 """A picture of a sound: its log-mel spectrogram with axes in seconds and hertz, as HTML.
 
-The picture is a small palette PNG inside the page, written here, so that neither an image library
-nor a file is needed. Dark ink on paper; the style sheet inverts it for dark pages.
+The picture is a small palette PNG inside the page. Dark ink on paper; the style sheet inverts it
+for dark pages.
 
 Axis letters: T samples, F frames, N frequencies of the transform, M mel bands.
 """
@@ -10,11 +10,11 @@ from __future__ import annotations
 
 import base64
 import html
-import struct
-import zlib
+import io
 from collections.abc import Mapping
 
 import numpy as np
+from PIL import Image
 
 from kimi_demo.audio import INPUT_SAMPLE_RATE, Audio
 
@@ -100,19 +100,10 @@ def _mel_bank() -> np.ndarray:
 
 def _png(levels: np.ndarray) -> bytes:
     """(H, W) uint8 as a PNG whose palette is the inks."""
-    rows = np.pad(levels, ((0, 0), (1, 0)))  # each row begins with its filter: none
     stops = np.linspace(0, 255, len(INKS))
-    palette = np.stack([np.interp(range(256), stops, ink) for ink in zip(*INKS, strict=True)])
-    header = struct.pack(">IIBBBBB", levels.shape[1], levels.shape[0], 8, 3, 0, 0, 0)
-    return b"\x89PNG\r\n\x1a\n" + b"".join(
-        (
-            _chunk(b"IHDR", header),
-            _chunk(b"PLTE", palette.T.round().astype(np.uint8).tobytes()),
-            _chunk(b"IDAT", zlib.compress(rows.tobytes(), 9)),
-            _chunk(b"IEND", b""),
-        )
-    )
-
-
-def _chunk(name: bytes, data: bytes) -> bytes:
-    return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
+    palette = np.stack([np.interp(range(256), stops, ink) for ink in zip(*INKS, strict=True)], 1)
+    picture = Image.fromarray(levels).convert("P")
+    picture.putpalette(palette.round().astype(np.uint8).tobytes())
+    file = io.BytesIO()
+    picture.save(file, "png", optimize=True)
+    return file.getvalue()

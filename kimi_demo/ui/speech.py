@@ -12,11 +12,11 @@ from gradio.processing_utils import save_bytes_to_cache
 
 from kimi_demo.audio import Audio
 from kimi_demo.events import collect
+from kimi_demo.intents import Speak
 from kimi_demo.messages import StreamSampling
-from kimi_demo.services.checking import listen_back
-from kimi_demo.services.languages import DETECT
-from kimi_demo.services.reading import read_aloud
+from kimi_demo.text.languages import DETECT
 from kimi_demo.ui.examples import sentences
+from kimi_demo.ui.heard_back import listen_back
 from kimi_demo.ui.i18n import tr, words_for
 from kimi_demo.ui.player import begin_js, live_player, stop_js
 from kimi_demo.ui.said import said_note
@@ -29,7 +29,6 @@ from kimi_demo.ui.tab import (
     Updates,
     aside,
     changed,
-    engine_queue,
     language_choices,
     readable_errors,
 )
@@ -127,7 +126,7 @@ class SpeechTab(TaskTab):
         )
         silence = stop_js(PLAYER)
         self._on_end(self.actions.stop, running, self._stopped, [self.under_way], result, silence)
-        if self._engine.capabilities.tasks.normalizer != "none":
+        if self._engine.capabilities.tasks.text_normalizer != "none":
             gr.on(
                 [self.text.change, self.language.change],
                 self._will_say,
@@ -154,7 +153,6 @@ class SpeechTab(TaskTab):
             inputs=[self.text, self.seed, self.temperature, self.top_k, language],
             outputs=[wav, info],
             api_name="speak",
-            **engine_queue(self._engine),
         )
 
     def speak(
@@ -178,8 +176,8 @@ class SpeechTab(TaskTab):
         with readable_errors(self._words["en"]):
             sampling = chosen_sampling(self._engine, temperature, top_k)
             chosen = checked_seed(seed)
-            with closing(read_aloud(self._engine, text, sampling, chosen, language)) as events:
-                answer = collect(events)
+            intent = Speak(text, language, sampling=sampling, seed=chosen)
+            answer = collect(self._engine.stream(intent))
         spoken = Audio(answer.waveform, answer.sample_rate or self._engine.capabilities.sample_rate)
         return str(self._saved(spoken, text)), answer_facts(answer, chosen)
 
@@ -215,7 +213,8 @@ class SpeechTab(TaskTab):
     ) -> Iterator[Updates]:
         sampling = chosen_sampling(self._engine, temperature, top_k)
         chosen = checked_seed(seed)
-        with closing(read_aloud(self._engine, text, sampling, chosen, language)) as events:
+        intent = Speak(text, language, sampling=sampling, seed=chosen)
+        with closing(self._engine.stream(intent)) as events:
             rate = self._engine.capabilities.sample_rate
             view = SpeechView(secrets.token_hex(4), text, chosen, rate, words)
             begun = self._updates(view.started(), text) | self.actions.busy()

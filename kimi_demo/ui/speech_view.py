@@ -8,10 +8,8 @@ from collections.abc import Iterator, Mapping
 import numpy as np
 
 from kimi_demo.audio import Audio
-from kimi_demo.events import AudioDelta, Finished, Queued, TextDelta
-from kimi_demo.services.checking import HeardBack
-from kimi_demo.services.reading import ReadingEvent, SentenceStarted
-from kimi_demo.services.transcribing import TranscribingEvent
+from kimi_demo.events import AudioDelta, Event, Finished, Queued, SentenceStarted, TextDelta
+from kimi_demo.ui.heard_back import HeardBack
 from kimi_demo.ui.player import PlayerFeed
 from kimi_demo.ui.said import heard_note
 from kimi_demo.ui.view import QueueNote, Shown, progress, speech_report
@@ -41,7 +39,7 @@ class SpeechView:
         """The page of a run that has no sound yet."""
         return Shown(player=self._feed.started(), report="", heard="")
 
-    def shown(self, event: ReadingEvent) -> Iterator[Shown]:
+    def shown(self, event: Event) -> Iterator[Shown]:
         """What changes with this event."""
         match event:
             case Queued():
@@ -78,7 +76,7 @@ class SpeechView:
         """The page while the model begins to listen to itself."""
         return Shown(heard=heard_note((), len(self.said), self._words))
 
-    def heard(self, event: TranscribingEvent | HeardBack) -> Iterator[Shown]:
+    def heard(self, event: Event | HeardBack) -> Iterator[Shown]:
         """What changes with this event of `listen_back`."""
         if isinstance(event, HeardBack):
             self._heard.append(event)

@@ -13,7 +13,7 @@ from gradio.events import Dependency
 from gradio.i18n import I18nData
 
 from kimi_demo.engine.base import Engine
-from kimi_demo.services.languages import DETECT
+from kimi_demo.text.languages import DETECT
 from kimi_demo.ui.failures import readable, toast
 from kimi_demo.ui.i18n import tr
 from kimi_demo.ui.view import LANGUAGE_NAMES
@@ -40,11 +40,6 @@ def changed(values: Mapping[Component, Any]) -> Updates:
     return {component: value for component, value in values.items() if value is not None}
 
 
-def engine_queue(engine: Engine) -> dict[str, Any]:
-    """As many runs at a time as the engine serves, whichever tab they are for: others wait."""
-    return {"concurrency_id": "engine", "concurrency_limit": engine.capabilities.slots}
-
-
 @contextmanager
 def readable_errors(words: Mapping[str, str]) -> Iterator[None]:
     """Whatever fails inside reaches an endpoint's caller as one sentence."""
@@ -62,7 +57,7 @@ def aside() -> gr.Column:
 class Actions:
     """Start and Stop in a row, and Clear where there is something to clear."""
 
-    def __init__(self, name: str, start_label: object, clear: bool = True) -> None:
+    def __init__(self, name: str, start_label: str | I18nData, clear: bool = True) -> None:
         with gr.Row(elem_classes="actions"):
             self.start = gr.Button(
                 start_label, variant="primary", scale=2, min_width=120, elem_id=f"{name}-start"
@@ -130,7 +125,7 @@ class TaskTab(ABC):
         outputs: list[Component],
         js: str | None = None,
     ) -> Dependency:
-        """A run in the queue behind other visitors, of which the tab shows every update."""
+        """A run, of which the tab shows every update."""
         return gr.on(
             triggers,
             run,
@@ -140,7 +135,6 @@ class TaskTab(ABC):
             show_progress="minimal",
             show_progress_on=self.report,
             api_visibility="private",
-            **engine_queue(self._engine),
         )
 
     def _on_end(

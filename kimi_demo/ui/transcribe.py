@@ -9,9 +9,11 @@ from pathlib import Path
 import gradio as gr
 from gradio.processing_utils import save_bytes_to_cache
 
-from kimi_demo.services.languages import DETECT
-from kimi_demo.services.subtitles import FORMATS, facts
-from kimi_demo.services.transcribing import heard_languages, transcribe, transcript_of
+from kimi_demo.engine.tasks.transcribe import heard_languages
+from kimi_demo.intents import Transcribe
+from kimi_demo.subtitles import FORMATS, facts
+from kimi_demo.text.languages import DETECT
+from kimi_demo.transcripts import transcript_of
 from kimi_demo.ui.examples import sounds
 from kimi_demo.ui.i18n import tr, words_for
 from kimi_demo.ui.listening import AnswerBox, heard, sound_examples, sound_input
@@ -21,7 +23,6 @@ from kimi_demo.ui.tab import (
     Updates,
     aside,
     changed,
-    engine_queue,
     language_choices,
     readable_errors,
 )
@@ -33,10 +34,15 @@ NAME = "transcribe"
 class TranscribeTab(TaskTab):
     """A recording on the left; its text, its segments and files of both on the right."""
 
+    @property
+    def _languages(self) -> tuple[str, ...]:
+        capabilities = self._engine.capabilities
+        return heard_languages(capabilities.tasks, capabilities.languages)
+
     def _build_inputs(self) -> None:
         self.audio = sound_input(f"{NAME}-audio")
         self.language = gr.Radio(
-            language_choices(heard_languages(self._engine.capabilities)),
+            language_choices(self._languages),
             value=DETECT,
             label=tr("language"),
             elem_id=f"{NAME}-language",
@@ -82,7 +88,6 @@ class TranscribeTab(TaskTab):
             inputs=[self.audio, language],
             outputs=[text, info],
             api_name="transcribe",
-            **engine_queue(self._engine),
         )
 
     def transcribe(self, audio: str, language: str) -> tuple[str, dict[str, object]]:
@@ -97,7 +102,7 @@ class TranscribeTab(TaskTab):
         english = self._words["en"]
         with readable_errors(english):
             sound = heard(audio, english)
-            transcript, _ = transcript_of(transcribe(self._engine, sound, language))
+            transcript, _ = transcript_of(self._engine.stream(Transcribe(sound, language)))
         return transcript.text, {"audio_s": round(sound.duration_s, 3), **facts(transcript)}
 
     def _run(self, path: str | None, language: str, visitor: gr.Request) -> Iterator[Updates]:
@@ -112,7 +117,7 @@ class TranscribeTab(TaskTab):
         begun = self._updates(view.started(), view) | self.actions.busy()
         yield begun | {self.under_way: view}
         try:
-            with closing(transcribe(self._engine, sound, language)) as events:
+            with closing(self._engine.stream(Transcribe(sound, language))) as events:
                 for event in events:
                     for shown in view.shown(event):
                         yield self._updates(shown, view)

@@ -6,15 +6,9 @@ import html
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from kimi_demo.events import Finished, Queued, TextDelta
-from kimi_demo.services.subtitles import FORMATS
-from kimi_demo.services.transcribing import (
-    Segment,
-    SegmentStarted,
-    TranscribingEvent,
-    Transcript,
-    TranscriptDraft,
-)
+from kimi_demo.events import Event, Finished, Queued, Segment, SegmentStarted, TextDelta, Transcript
+from kimi_demo.subtitles import FORMATS
+from kimi_demo.transcripts import TranscriptDraft
 from kimi_demo.ui.view import QueueNote, progress, transcript_report
 
 # Every change sends the whole text anew: from here on once for each segment, not for each word.
@@ -55,7 +49,7 @@ class TranscriptView:
         waiting = progress(self._words["transcribe_seeking"], 0, 0)
         return Shown(text="", segments="", report=waiting, files={})
 
-    def shown(self, event: TranscribingEvent) -> Iterator[Shown]:
+    def shown(self, event: Event) -> Iterator[Shown]:
         """What changes with this event."""
         self._draft.take(event)
         match event:

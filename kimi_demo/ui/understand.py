@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from contextlib import closing
 
 import gradio as gr
 
 from kimi_demo.audio import Audio
 from kimi_demo.choices import ChoiceTask
-from kimi_demo.engine.base import Capabilities, Engine
+from kimi_demo.engine.base import Capabilities
 from kimi_demo.events import Answer, collect
-from kimi_demo.messages import Request
-from kimi_demo.services import retrying
+from kimi_demo.intents import Ask, Choose
 from kimi_demo.ui.examples import labelled, sounds
 from kimi_demo.ui.i18n import EN, ZH, tr, words_for
-from kimi_demo.ui.listening import AnswerBox, answered, heard, sound_input
+from kimi_demo.ui.listening import AnswerBox, answer_changes, heard, sound_input
 from kimi_demo.ui.tab import (
     QUIET,
     Actions,
@@ -24,7 +22,6 @@ from kimi_demo.ui.tab import (
     Updates,
     aside,
     changed,
-    engine_queue,
     readable_errors,
 )
 
@@ -60,23 +57,17 @@ def preset_words(capabilities: Capabilities) -> dict[str, tuple[str, str]]:
     return named
 
 
-def question_request(
-    engine: Engine, sound: Audio, task: str, question: str, options: str
-) -> Request:
-    """The request for what was chosen on the page or sent to an endpoint.
-
-    Raises: InputError for an empty question, an unknown task or unusable options; AudioError.
-    """
-    tasks = engine.capabilities.tasks
+def question_of(sound: Audio, task: str, question: str, options: str) -> Ask | Choose:
+    """What was chosen on the page or sent to an endpoint."""
     if task == ASK:
-        return tasks.ask(sound, question)
-    return tasks.choose(sound, task, split_options(options), question)
+        return Ask.about(sound, question)
+    return Choose.about(sound, task, tuple(split_options(options)), question)
 
 
-def chances(request: Request, answer: Answer) -> dict[str, float]:
+def chances(answer: Answer) -> dict[str, float]:
     """Probability of each option; empty where a server does not tell them."""
-    labels = [option.label for option in request.options] if answer.probabilities else []
-    return {k: round(p, 4) for k, p in zip(labels, answer.probabilities, strict=True)}
+    found = zip(answer.options, answer.probabilities, strict=True)
+    return {option: round(chance, 4) for option, chance in found}
 
 
 class UnderstandTab(TaskTab):
@@ -140,7 +131,12 @@ class UnderstandTab(TaskTab):
     def _build_outputs(self) -> None:
         box = AnswerBox(NAME, tr("understand_answer"), tr("understand_answer_placeholder"))
         self.answer, self.report = box.text, box.report
-        self.chart = gr.HTML(elem_id=f"{NAME}-chart", elem_classes="flush")
+        self.chart = gr.Label(
+            label=tr("understand_chart"),
+            show_heading=False,
+            visible=False,
+            elem_id=f"{NAME}-chart",
+        )
 
     def _connect(self) -> None:
         shown = [self.answer, self.chart, self.report]
@@ -168,7 +164,6 @@ class UnderstandTab(TaskTab):
             inputs=[self.audio, self.question],
             outputs=[text],
             api_name="ask",
-            **engine_queue(self._engine),
         )
         gr.on(
             [],
@@ -176,7 +171,6 @@ class UnderstandTab(TaskTab):
             inputs=[self.audio, task, options, question],
             outputs=[result],
             api_name="choose",
-            **engine_queue(self._engine),
         )
 
     def ask(self, audio: str, question: str) -> str:
@@ -188,9 +182,7 @@ class UnderstandTab(TaskTab):
         """
         english = self._words["en"]
         with readable_errors(english):
-            request = question_request(self._engine, heard(audio, english), ASK, question, "")
-            with closing(retrying.stream(self._engine, request)) as events:
-                return collect(events).text
+            return collect(self._engine.stream(Ask.about(heard(audio, english), question))).text
 
     def choose(
         self, audio: str, task: str, options: str = "", question: str = ""
@@ -209,10 +201,9 @@ class UnderstandTab(TaskTab):
         english = self._words["en"]
         with readable_errors(english):
             sound = heard(audio, english)
-            request = question_request(self._engine, sound, task, question, options)
-            with closing(self._engine.stream(request)) as events:
-                answer = collect(events)
-        return {"text": answer.text, "options": chances(request, answer)}
+            chosen = Choose.about(sound, task, tuple(split_options(options)), question)
+            answer = collect(self._engine.stream(chosen))
+        return {"text": answer.text, "options": chances(answer)}
 
     def _run(
         self, path: str | None, task: str, question: str, options: str, visitor: gr.Request
@@ -224,12 +215,12 @@ class UnderstandTab(TaskTab):
         self, path: str | None, task: str, question: str, options: str, words: Mapping[str, str]
     ) -> Iterator[Updates]:
         sound = heard(path, words)
-        request = question_request(self._engine, sound, task, question, options)
-        yield dict.fromkeys((self.answer, self.chart, self.report), "") | self.actions.busy()
-        for change in answered(self._engine, request, sound.duration_s, words):
-            yield changed(
-                {self.answer: change.text, self.chart: change.chart, self.report: change.report}
-            )
+        asked = question_of(sound, task, question, options)
+        changes = answer_changes(self._engine, asked, words)
+        yield self._emptied() | self.actions.busy()
+        for change in changes:
+            chart = change.chances and gr.Label(dict(change.chances), visible=True)
+            yield changed({self.answer: change.text, self.chart: chart, self.report: change.report})
 
     def _preset(self, task: str, question: str) -> tuple[object, object]:
         """Question and options of a preset; an open question stays as the visitor wrote it."""
@@ -239,6 +230,8 @@ class UnderstandTab(TaskTab):
         known = {choice.question for choice in self._choices.values()}
         return "" if question in known else gr.skip(), gr.Textbox(visible=False)
 
+    def _emptied(self) -> Updates:
+        return {self.answer: "", self.chart: gr.Label(None, visible=False), self.report: ""}
+
     def _cleared(self) -> Updates:
-        empty: Updates = dict.fromkeys((self.answer, self.chart, self.report), "")
-        return self._idle() | empty | {self.audio: None}
+        return self._idle() | self._emptied() | {self.audio: None}

@@ -1,10 +1,10 @@
-"""Messages as they travel, read as those of the model."""
+"""Messages as they travel, read as they were typed and said."""
 
 from __future__ import annotations
 
 import base64
 import io
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import groupby
 
@@ -12,7 +12,6 @@ from kimi_demo import audio
 from kimi_demo.audio import INPUT_SAMPLE_RATE, Audio, check_heard
 from kimi_demo.errors import InputError
 from kimi_demo.messages import AudioPart, Message, Part, SpokenPart, TextPart
-from kimi_demo.tasks import TaskTable
 from kimi_demo.wire.chat import (
     AssistantMessage,
     AudioContent,
@@ -28,7 +27,7 @@ Finder = Callable[[str], SpokenPart]
 
 
 @contextmanager
-def blamed(param: str) -> Iterator[None]:
+def blamed(param: str) -> Generator[None]:
     """What cannot be used in here is that parameter's fault, unless it has named one itself."""
     try:
         yield
@@ -56,21 +55,27 @@ def talk_in(messages: Iterable[ChatMessage]) -> list[Spoken]:
     return talk
 
 
-def messages_of(talk: Sequence[Spoken], tasks: TaskTable, find: Finder) -> tuple[Message, ...]:
-    """The messages as the model reads them; those of one role that follow each other are one.
+def messages_of(talk: Sequence[Spoken], max_audio_s: float, find: Finder) -> tuple[Message, ...]:
+    """The messages with their sounds; those of one role that follow each other are one.
 
-    find: the spoken answer of an id, see `AnswerStore.find`.
+    max_audio_s: of each turn of the user. find: the spoken answer of an id, see `AnswerStore.find`.
     Raises: InputError or AudioError for what cannot be read or heard, UnknownName from `find`.
     """
     with blamed("messages"):
         runs = (list(run) for _, run in groupby(talk, key=lambda message: message.role))
-        messages = (_message(run, tasks, find) for run in runs)
+        messages = (_message(run, max_audio_s, find) for run in runs)
         return tuple(message for message in messages if message.parts)
 
 
-def _message(run: Sequence[Spoken], tasks: TaskTable, find: Finder) -> Message:
+def sounds_in(talk: Iterable[ChatMessage]) -> bool:
+    """Whether there is any sound to be decoded."""
+    users = (message for message in talk if isinstance(message, UserMessage))
+    return any(isinstance(c, AudioContent) for message in users for c in _contents(message))
+
+
+def _message(run: Sequence[Spoken], max_audio_s: float, find: Finder) -> Message:
     if isinstance(run[0], UserMessage):
-        return Message("user", _Asked(tasks).parts(run))
+        return Message("user", _asked(run, max_audio_s))
     return Message("assistant", tuple(part for message in run for part in _answers(message, find)))
 
 
@@ -86,39 +91,26 @@ def _answers(message: Spoken, find: Finder) -> Iterator[Part]:
         yield TextPart(spoken.text)
 
 
-class _Asked:
-    """Reads one turn of the user, which together may be as long as one request."""
-
-    def __init__(self, tasks: TaskTable) -> None:
-        self._tasks = tasks
-        self._chars = 0
-        self._left_s = tasks.max_audio_s
-        choices = (choice.prompt() for choice in tasks.choices.values())
-        self._own = {*tasks.caption_prompts.values(), *choices}  # read as they stand
-
-    def parts(self, run: Iterable[Spoken]) -> tuple[Part, ...]:
-        """Blank texts, which pages send beside a sound, say nothing; something must be said."""
-        contents = [content for message in run for content in _contents(message)]
-        said = [content for content in contents if not _is_blank(content)]
-        return tuple(self._part(content) for content in said or contents[:1])
-
-    def _part(self, content: TextContent | AudioContent) -> Part:
+def _asked(run: Iterable[Spoken], left_s: float) -> tuple[Part, ...]:
+    """One turn of the user. Blank texts, which pages send beside a sound, say nothing; something
+    must be said. left_s: how long its sounds may be together.
+    """
+    contents = [content for message in run for content in _contents(message)]
+    said = [content for content in contents if not _is_blank(content)]
+    parts: list[Part] = []
+    for content in said or contents[:1]:
         if isinstance(content, AudioContent):
-            return AudioPart(self._sound(content.input_audio))
-        self._chars += len(content.text)
-        if self._chars > self._tasks.max_text_chars:
-            raise InputError(
-                f"a turn has at most {self._tasks.max_text_chars} characters: shorten the text"
-            )
-        if content.text in self._own:
-            return TextPart(content.text)
-        return TextPart(self._tasks.readable(content.text))
+            sound = _sound(content.input_audio, left_s)
+            parts.append(AudioPart(sound))
+            left_s -= sound.duration_s
+        else:
+            parts.append(TextPart(content.text))
+    return tuple(parts)
 
-    def _sound(self, sent: InputAudio) -> Audio:
-        file = io.BytesIO(_bytes(sent.data))
-        sound = check_heard(audio.decode(file, self._left_s, INPUT_SAMPLE_RATE), self._left_s)
-        self._left_s -= sound.duration_s
-        return sound
+
+def _sound(sent: InputAudio, most_s: float) -> Audio:
+    file = io.BytesIO(_bytes(sent.data))
+    return check_heard(audio.decode(file, most_s, INPUT_SAMPLE_RATE), most_s)
 
 
 def _is_blank(content: TextContent | AudioContent) -> bool:

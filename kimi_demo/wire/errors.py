@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 from pydantic import BaseModel, Field
 
@@ -31,8 +31,8 @@ class ErrorDetail(BaseModel):
 
     message: str = Field(description="What happened and what to do, for people.")
     type: str = Field(description="Whose fault it is: invalid_request_error or server_error.")
-    param: str | None = Field(None, description="The parameter to blame, if one is.")
-    code: str | None = Field(None, description="A name of the reason, for programs.")
+    param: str | None = Field(default=None, description="The parameter to blame, if one is.")
+    code: str | None = Field(default=None, description="A name of the reason, for programs.")
 
 
 class ErrorReply(BaseModel):
@@ -100,10 +100,12 @@ def told(status: int, body: Any, headers: Mapping[str, str] | None = None) -> Ki
 
     body: parsed JSON, or text. status 0: an error told in the middle of a stream.
     """
-    detail = body.get("error") if isinstance(body, dict) else None
-    if not detail and status == 404:
-        detail = "the server has no such address: does the one you gave end in /v1?"
-    detail = detail if isinstance(detail, dict) else {"message": detail or _plain(body)}
+    fields = _fields(body)
+    error = fields.get("error")
+    if not error and status == 404:
+        error = "the server has no such address: does the one you gave end in /v1?"
+    # Frameworks have bodies of their own.
+    detail = _fields(error) or {"message": error or fields.get("detail") or (not fields and body)}
     message = str(detail.get("message") or f"the server answered with status {status}")
     param, code = detail.get("param"), detail.get("code")
     found = _class_of(status, str(code), str(detail.get("type")))
@@ -114,9 +116,9 @@ def told(status: int, body: Any, headers: Mapping[str, str] | None = None) -> Ki
     return found(message)
 
 
-def _plain(body: Any) -> Any:
-    """Frameworks have bodies of their own."""
-    return body.get("detail") if isinstance(body, dict) else body
+def _fields(value: Any) -> dict[str, Any]:
+    """Those of a JSON object; anything else has none."""
+    return cast(dict[str, Any], value) if isinstance(value, dict) else {}
 
 
 def _class_of(status: int, code: str, type_: str) -> type[KimiError]:

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, Field
 
 from kimi_demo.encoding import MAX_SPEED, MIN_SPEED, SoundFormat
+from kimi_demo.wire.progress import ASKED
 from kimi_demo.wire.strict import Strict
 
 MEDIA_TYPES: dict[SoundFormat, str] = {
@@ -32,35 +33,52 @@ class SpeechRequest(Strict):
 
     input: str = Field(description="What is to be said; at most 5000 characters.")
     model: str = Field(description="A model or alias of GET /v1/models.")
-    voice: str | VoiceId = Field("alloy", description="A name of GET /v1/audio/voices.")
+    voice: str | VoiceId = Field(default="alloy", description="A name of GET /v1/audio/voices.")
     instructions: str | None = Field(
-        None,
+        default=None,
         max_length=4096,
         description="How to speak. Checkpoints that follow none ignore it, and say so in the "
         "header `x-ignored`.",
     )
     response_format: SoundFormat = Field(
-        "mp3", description="How the sound is encoded; pcm is 24 kHz, 16 bit, mono, no header."
+        default="mp3",
+        description="How the sound is encoded; pcm is 24 kHz, 16 bit, mono, no header.",
     )
     speed: float = Field(
-        1.0,
+        default=1.0,
         ge=MIN_SPEED,
         le=MAX_SPEED,
         description="Faster or slower; the pitch stays what it is.",
     )
     stream_format: Literal["audio", "sse"] = Field(
-        "audio", description="The bytes of the sound, or server-sent events that hold them."
+        default="audio", description="The bytes of the sound, or server-sent events that hold them."
     )
     language: str | None = Field(
-        None, description="An addition: a language that the model speaks; else it is detected."
+        default=None,
+        description="An addition: a language that the model speaks; else it is detected.",
     )
-    seed: Seed = Field(0, description="An addition: the same seed gives the same speech.")
+    seed: Seed = Field(default=0, description="An addition: the same seed gives the same speech.")
     temperature: float | None = Field(
-        None, ge=0, le=2, description="An addition: how much the voice varies; 0 not at all."
+        default=None,
+        ge=0,
+        le=2,
+        description="An addition: how much the voice varies; 0 not at all.",
     )
     top_k: int | None = Field(
-        None, ge=0, le=1000, description="An addition: how many candidates each sound has; 0 all."
+        default=None,
+        ge=0,
+        le=1000,
+        description="An addition: how many candidates each sound has; 0 all.",
     )
+    prompt: str | None = Field(
+        None, description="An addition: a way to ask the model for speech, by its name."
+    )
+    check: bool = Field(
+        False,
+        description="An addition: the model listens to each sentence before it is sent, and speaks "
+        "it once more if it cannot understand it.",
+    )
+    progress: bool = Field(False, description=f"{ASKED} Of server-sent events only.")
 
 
 class SpeechUsage(BaseModel):
@@ -90,4 +108,6 @@ class SpeechDone(BaseModel):
 
     type: Literal["speech.audio.done"] = "speech.audio.done"
     usage: SpeechUsage
-    finish_reason: str | None = Field(None, description="An addition: stop, length or loop.")
+    finish_reason: str | None = Field(
+        default=None, description="An addition: stop, length or loop."
+    )

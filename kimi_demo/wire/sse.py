@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import AsyncIterator
-from typing import Any
+from typing import Any, cast
 
 import httpx
 from httpx_sse import EventSource, SSEError
@@ -42,8 +42,9 @@ async def values(response: httpx.Response) -> AsyncIterator[dict[str, Any]]:
             value = json.loads(found.data)
             if not isinstance(value, dict):
                 raise EngineError("the server sent an event that is no object")
-            if value.get("error"):
-                raise told(0, value)
-            yield value
+            fields = cast(dict[str, Any], value)
+            if fields.get("error"):
+                raise told(0, fields)
+            yield fields
     except (SSEError, ValueError) as exc:
         raise EngineError(f"the server's reply is no stream of events: {exc}") from exc

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 from pydantic import BaseModel, ConfigDict, model_validator
 
@@ -19,7 +19,8 @@ class Strict(BaseModel):
     def _without_blanks(cls, values: Any) -> Any:
         if not isinstance(values, dict):
             return values
-        return {name: value for name, value in values.items() if not cls._is_blank(name, value)}
+        sent = cast(dict[str, Any], values)
+        return {name: value for name, value in sent.items() if not cls._is_blank(name, value)}
 
     @classmethod
     def _is_blank(cls, name: str, value: Any) -> bool:

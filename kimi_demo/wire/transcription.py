@@ -33,7 +33,7 @@ class Transcription(BaseModel):
 
     text: str = Field(description="All that was said.")
     usage: TranscriptUsage
-    finish_reason: str = Field("stop", description="An addition: stop, length or loop.")
+    finish_reason: str = Field(default="stop", description="An addition: stop, length or loop.")
 
 
 class TranscriptSegment(BaseModel):
@@ -46,11 +46,11 @@ class TranscriptSegment(BaseModel):
     start: float = Field(description="In seconds, as the voice activity detector found it.")
     end: float = Field(description="In seconds.")
     text: str
-    tokens: list[int] = Field(default_factory=list, description="Not told: always empty.")
-    temperature: float = Field(0.0, description="With which the text was drawn.")
-    avg_logprob: float = Field(0.0, description="Not measured: always 0.")
+    tokens: list[int] = Field(default_factory=list[int], description="Not told: always empty.")
+    temperature: float = Field(default=0.0, description="With which the text was drawn.")
+    avg_logprob: float = Field(default=0.0, description="Not measured: always 0.")
     compression_ratio: float = Field(description="Bytes of the text over those of it in zlib.")
-    no_speech_prob: float = Field(0.0, description="Not measured: always 0.")
+    no_speech_prob: float = Field(default=0.0, description="Not measured: always 0.")
 
 
 class DurationUsage(BaseModel):
@@ -72,7 +72,7 @@ class VerboseTranscription(BaseModel):
     text: str
     segments: list[TranscriptSegment]
     usage: DurationUsage
-    finish_reason: str = Field("stop", description="An addition: stop, length or loop.")
+    finish_reason: str = Field(default="stop", description="An addition: stop, length or loop.")
 
 
 class TranscriptDelta(BaseModel):
@@ -88,14 +88,14 @@ class TranscriptDone(BaseModel):
     type: Literal["transcript.text.done"] = "transcript.text.done"
     text: str
     usage: TranscriptUsage
-    finish_reason: str = Field("stop", description="An addition: stop, length or loop.")
+    finish_reason: str = Field(default="stop", description="An addition: stop, length or loop.")
 
 
-def usage_of(finished: Finished, audio_tokens: int) -> TranscriptUsage:
-    """What one transcript took. audio_tokens: of the prompt; the rest of it is words."""
+def usage_of(finished: Finished) -> TranscriptUsage:
+    """What one transcript took."""
     read, written = finished.prompt_tokens, finished.text_tokens
-    audio_tokens = min(audio_tokens, read)
-    details = InputTokenDetails(audio_tokens=audio_tokens, text_tokens=read - audio_tokens)
+    heard = min(finished.heard_tokens, read)
+    details = InputTokenDetails(audio_tokens=heard, text_tokens=read - heard)
     return TranscriptUsage(
         type="tokens",
         input_tokens=read,

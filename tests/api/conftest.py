@@ -16,14 +16,13 @@ import pytest
 from kimi_demo.api import Service
 from kimi_demo.api.serving import serving as serving_api
 from kimi_demo.audio import INPUT_SAMPLE_RATE, read
-from kimi_demo.engine.base import Engine
+from kimi_demo.engine.base import Engine, Status
 from kimi_demo.engine.factory import create_engine
-from kimi_demo.engine.measured import MeasuredEngine
-from kimi_demo.engine.shared import SharedEngine
 from kimi_demo.events import Answer, collect
+from kimi_demo.intents import Chat, Intent
 from kimi_demo.metrics import Metrics
 from kimi_demo.options import ModelOptions
-from kimi_demo.services.segments import without_silence
+from kimi_demo.voice_activity import without_silence
 
 CLIPS = Path(__file__).parents[2] / "examples" / "audio"
 
@@ -45,12 +44,26 @@ class Site:
         return openai.AsyncOpenAI(base_url=f"{self.url}/v1", api_key=key, max_retries=0)
 
 
+class OwnLine(Engine):
+    """The same engine, with another line and other counts."""
+
+    def __init__(self, engine: Engine, max_waiting: int, metrics: Metrics) -> None:
+        super().__init__(engine.capabilities, max_waiting, metrics)
+        self._engine, self.answer = engine, engine.answer
+
+    @property
+    def status(self) -> Status:
+        return self._engine.status
+
+    def answer(self, intent: Intent) -> Any:
+        raise AssertionError("the other one answers")
+
+
 @contextmanager
 def serving(engine: Engine, max_waiting: int = 8, **options: Any) -> Iterator[Site]:
-    """The API over an engine, shared and measured as in `app.py`; the engine is left open."""
+    """The API over an engine, with a line of its own as in `app.py`; the engine is left open."""
     metrics = Metrics()
-    shared = MeasuredEngine(SharedEngine(engine, max_waiting), metrics)
-    service = Service(shared, metrics, **options)
+    service = Service(OwnLine(engine, max_waiting, metrics), metrics, **options)
     with serving_api(service) as url, closing(service.answers):
         yield Site(url, service)
 
@@ -71,14 +84,14 @@ def nano() -> Iterator[Engine]:
 @pytest.fixture(scope="session")
 def typed_answer(nano: Engine) -> Answer:
     """What nano answers to "What does a dog say?" without a server."""
-    return collect(nano.stream(nano.capabilities.tasks.chat("What does a dog say?")))
+    return collect(nano.stream(Chat.about("What does a dog say?")))
 
 
 @pytest.fixture(scope="session")
 def spoken_answer(nano: Engine) -> Answer:
     """What nano answers to question-en.wav without a server."""
     sound = without_silence(read(CLIPS / "question-en.wav", sample_rate=INPUT_SAMPLE_RATE))
-    return collect(nano.stream(nano.capabilities.tasks.chat(sound)))
+    return collect(nano.stream(Chat.about(sound)))
 
 
 @pytest.fixture(scope="session")

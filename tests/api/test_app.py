@@ -27,7 +27,7 @@ SCRIPT = [Started(3), TONE, TONE, TONE, Finished("stop", 3, 0, 6, Timings(0.1, 0
 def launched(monkeypatch, **chosen):
     """What `app.main` starts, over a scripted engine."""
     engine = ScriptedEngine(SCRIPT, Capabilities("scripted", "", "cpu", 1, 24_000), PAUSE_S)
-    monkeypatch.setattr(app, "open_engine", lambda model, remote: engine)
+    monkeypatch.setattr(app, "open_engine", lambda *_: engine)
     settings = Settings(**chosen)
     service = app.serve(settings)
     page = build_ui(service.engine).queue()

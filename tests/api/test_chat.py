@@ -33,9 +33,10 @@ from kimi_demo.events import (
     Weighed,
     collect,
 )
+from kimi_demo.intents import Ask, Chat, Choose
 from kimi_demo.messages import AudioPart, Message, Option, SpokenPart, TextPart
-from kimi_demo.services import retrying
 from kimi_demo.tasks import Memory, TaskTable
+from tests.turns import turn_of
 
 EXAMPLES = Path(__file__).parents[2] / "examples" / "audio"
 RATE = 24_000
@@ -192,7 +193,7 @@ def test_a_spoken_question_and_a_spoken_answer(client, nano_site, spoken_answer)
 def about_dog(nano):
     """What the table asks of the sound of a dog."""
     sound = read(EXAMPLES / "sound-dog.wav", sample_rate=INPUT_SAMPLE_RATE)
-    return nano.capabilities.tasks.ask(sound, "which sound?")
+    return Ask.about(sound, "which sound?")
 
 
 @pytest.mark.parametrize("order", [1, -1])
@@ -202,9 +203,8 @@ def test_a_question_about_a_sound(client, nano, about_dog, order):
     choice = check_frame(ask(client, [user(*parts)]), "nano")
     words, sound = about_dog.messages[0].parts
     if order == -1:
-        marked = TextPart(words.text, asks_for_answer=True)
-        about_dog = dataclasses.replace(about_dog, messages=(Message("user", (sound, marked)),))
-    own = collect(retrying.stream(nano, about_dog))
+        about_dog = dataclasses.replace(about_dog, messages=(Message("user", (sound, words)),))
+    own = collect(nano.stream(about_dog))
     assert choice.message.content == own.text != ""
     assert choice.finish_reason == reason_of(own)
 
@@ -214,8 +214,7 @@ def chosen(nano, about_dog):
     """options -> the answer of nano that weighs them."""
 
     def choose(options):
-        weighed = tuple(Option(option, option) for option in options)
-        return collect(nano.stream(dataclasses.replace(about_dog, options=weighed)))
+        return collect(nano.stream(Choose(about_dog.messages, options=tuple(options))))
 
     return choose
 
@@ -244,7 +243,7 @@ def test_a_follow_up_by_audio_id(client, nano):
     unspoken = ask(client, [question, words, then], **few)
     assert check_frame(told[0], "nano").message == check_frame(told[1], "nano").message
     codes = [reply.usage.prompt_tokens_details.audio_tokens for reply in (*told, unspoken)]
-    own = collect(nano.stream(nano.capabilities.tasks.chat(question["content"])))
+    own = collect(nano.stream(Chat.about(question["content"])))
     assert codes[0] == codes[1] == len(own.finished.audio_codes) > 0
     assert codes[2] == 0
 
@@ -425,7 +424,7 @@ def test_what_was_heard_stands_beside_the_answer(serving_script, options):
         assert message.heard == "what does a dog say?"
         assert "hello" in (message.content, message.audio and message.audio.transcript)
         ask(client, [user(heard()), message, user(heard())], "scripted", **options)
-    assert len(engine.requests) == 2  # the reply with all its fields is taken as history
+    assert len(engine.turns) == 2  # the reply with all its fields is taken as history
 
 
 @pytest.mark.parametrize("options", [{}, STREAMED])
@@ -470,10 +469,10 @@ def test_text_alone_and_sound_alone_are_conversation(serving_script):
     sound = {"data": base64.b64encode(Audio(waveform, 16_000).wav()).decode(), "format": "wav"}
     message = user({"type": "input_audio", "input_audio": sound})
     ask(client, [message], model="scripted", extra_body={"repetition_penalty": 1.5})
-    typed, spoken = engine.requests
+    typed, spoken = engine.turns
     tasks = engine.capabilities.tasks
     assert typed.messages == (Message("user", (TextPart("What does a dog say?"),)),)
-    assert (typed.task, typed.output, typed.seed, typed.max_new_tokens) == ("chat", "text", 3, 9)
+    assert (typed.output, typed.seed, typed.max_new_tokens) == ("text", 3, 9)
     text = dataclasses.replace(tasks.chat_sampling.text, temperature=0.5)
     assert typed.sampling == dataclasses.replace(tasks.chat_sampling, text=text)
     (part,) = spoken.messages[0].parts
@@ -486,10 +485,10 @@ def test_text_with_sound_is_a_question_about_it(serving_script):
     engine, site = serving_script(WRITTEN)
     ask(site.client(), [user("What is it?", heard("sound-dog.wav"))], model="scripted")
     ask(site.client(), [user(heard("sound-dog.wav"), "What is it?")], "scripted", max_tokens=7)
-    first, second = engine.requests
+    first, second = engine.turns
     tasks = engine.capabilities.tasks
     sound = first.messages[0].parts[1].audio
-    asked = tasks.ask(sound, "What is it?")
+    asked = turn_of(Ask.about(sound, "What is it?"), tasks)
     assert dataclasses.replace(first, messages=()) == dataclasses.replace(asked, messages=())
     assert first.messages[0].parts[0] == asked.messages[0].parts[0]
     assert sound.duration_s == pytest.approx(
@@ -503,8 +502,8 @@ def test_text_with_sound_is_a_question_about_it(serving_script):
 def test_text_with_sound_may_be_answered_aloud(serving_script):
     engine, site = serving_script(ANSWER)
     ask(site.client(), [user("Repeat:", heard())], model="scripted", **SPOKEN)
-    (request,) = engine.requests
-    assert (request.task, request.output, request.max_new_tokens) == ("chat", "both", None)
+    (request,) = engine.turns
+    assert (request.output, request.max_new_tokens) == ("both", None)
 
 
 def test_an_answer_that_runs_on_is_asked_for_again(serving_script):
@@ -517,22 +516,22 @@ def test_an_answer_that_runs_on_is_asked_for_again(serving_script):
     question = [user("What is it?", heard("sound-dog.wav"))]
     reply = ask(site.client(), question, model="scripted")
     assert check_frame(reply, "scripted").message.content == "a dog"
-    assert len(engine.requests) == 2
+    assert len(engine.turns) == 2
     limited = ask(site.client(), question, model="scripted", max_tokens=3)
     assert limited.choices[0].message.content == "on and on"
     assert limited.choices[0].finish_reason == "length"
-    assert len(engine.requests) == 3
+    assert len(engine.turns) == 3
     streamed = list(ask(site.client(), question, model="scripted", stream=True))
     assert check_chunks(streamed, "scripted")[1] == "length"
-    assert len(engine.requests) == 4
+    assert len(engine.turns) == 4
 
 
 def test_a_guided_choice_is_weighed(serving_script):
     script = [Started(9), Weighed((0.25, 0.75)), TextDelta("no"), finished()]
     engine, site = serving_script(script)
     reply = ask(site.client(), model="scripted", extra_body={"guided_choice": ["yes", "no"]})
-    assert engine.requests[0].options == (Option("yes", "yes"), Option("no", "no"))
-    assert engine.requests[0].output == "text"
+    assert engine.turns[0].options == (Option("yes", "yes"), Option("no", "no"))
+    assert engine.turns[0].output == "text"
     assert reply.choices[0].message.content == "no"
     assert reply.choice_probabilities == [0.25, 0.75]
 
@@ -540,7 +539,7 @@ def test_a_guided_choice_is_weighed(serving_script):
 def test_who_can_only_speak_is_heard_in_writing(serving_script):
     engine, site = serving_script(ANSWER, reply_outputs=("both",))
     reply = ask(site.client(), model="scripted")
-    assert engine.requests[0].output == "both"
+    assert engine.turns[0].output == "both"
     choice = check_frame(reply, "scripted")
     assert (choice.message.content, choice.message.audio) == ("hello", None)
     deltas, _ = check_chunks(list(ask(site.client(), model="scripted", stream=True)), "scripted")
@@ -560,8 +559,8 @@ def test_the_codes_of_an_answer_come_back(serving_script):
     assert first.transcript == "hello"
     answer = {"role": "assistant", "audio": {"id": first.id}}
     ask(site.client(), [*DOG, answer, *DOG], model="scripted")
-    assert engine.requests[1].messages[1] == Message("assistant", (SpokenPart(CODES, "hello"),))
-    assert [message.role for message in engine.requests[1].messages] == [
+    assert engine.turns[1].messages[1] == Message("assistant", (SpokenPart(CODES, "hello"),))
+    assert [message.role for message in engine.turns[1].messages] == [
         "user",
         "assistant",
         "user",
@@ -607,7 +606,7 @@ def test_a_system_message_leads_where_it_is_followed(serving_script):
         model="scripted", messages=[system, *DOG, answer, user(heard())]
     )
     assert "x-ignored" not in raw.headers
-    first, second, third = engine.requests[0].messages
+    first, second, third = engine.turns[0].messages
     assert first.parts == (TextPart("Be brief."), TextPart("What does a dog say?"))
     assert second.parts == (TextPart("woof"),)
     assert [type(part) for part in third.parts] == [AudioPart]
@@ -624,7 +623,7 @@ def test_a_system_message_stays_when_turns_are_forgotten(serving_script):
     lost = {"role": "assistant", "audio": {"id": "of long ago"}}
     messages = [system, user("old"), lost, *turns, *DOG]
     ask(site.client(), messages, model="scripted")
-    assert [[part.text for part in m.parts] for m in engine.requests[0].messages] == [
+    assert [[part.text for part in m.parts] for m in engine.turns[0].messages] == [
         ["Be brief.", "question 2"],
         ["answer 2"],
         ["What does a dog say?"],
@@ -662,7 +661,7 @@ def test_a_stop_keeps_the_sound_so_far(serving_script):
     assert (made.text_tokens, made.audio_tokens) == (2, 1)
     answer = {"role": "assistant", "audio": {"id": choice.message.audio.id}}
     ask(site.client(), [*DOG, answer, *DOG], model="scripted")
-    assert engine.requests[1].messages[1].parts == (TextPart("he"),)
+    assert engine.turns[1].messages[1].parts == (TextPart("he"),)
 
 
 @pytest.mark.parametrize("format", ["wav", "mp3", "flac", "opus", "aac", "pcm16"])

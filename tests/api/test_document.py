@@ -9,19 +9,15 @@ from schemathesis.checks import not_a_server_error
 
 from kimi_demo.api import Service, create_api
 from kimi_demo.engine.base import Capabilities
-from kimi_demo.engine.measured import MeasuredEngine
 from kimi_demo.engine.scripted import ScriptedEngine
-from kimi_demo.engine.shared import SharedEngine
 from kimi_demo.events import (
     AudioDelta,
     Finished,
     Started,
     Stepped,
     TextDelta,
-    Timings,
     Weighed,
 )
-from kimi_demo.metrics import Metrics
 
 PATHS = {
     "/audio/speech": "post",
@@ -44,13 +40,12 @@ def script(request):
     yield TextDelta("fine")
     if request.output == "both":
         yield AudioDelta(TONE, 24_000)
-    yield Finished("stop", 3, 1, 2, Timings(0.1, 0.1, 0.2, 0.2), (1, 2))
+    yield Finished("stop", 3, 1, 2, audio_codes=(1, 2))
 
 
 def create():
     engine = ScriptedEngine(script, Capabilities("scripted", "", "cpu", 1, 24_000, ("en", "zh")))
-    metrics = Metrics()
-    return create_api(Service(MeasuredEngine(SharedEngine(engine), metrics), metrics))
+    return create_api(Service(engine))
 
 
 API = create()

@@ -14,6 +14,8 @@ from contextlib import closing
 import httpx
 import pytest
 
+from kimi_demo.engine import tasks
+from kimi_demo.engine.base import Engine
 from kimi_demo.events import Started, Stepped
 
 STEP_S = 0.1
@@ -27,24 +29,24 @@ CHAT = (
 SPOKEN = {"modalities": ["text", "audio"], "audio": {"voice": "alloy", "format": "pcm16"}}
 
 
-class Slowed:
+class Slowed(Engine):
     """An engine that takes its time, whatever it computes."""
 
     def __init__(self, engine):
+        super().__init__(dataclasses.replace(engine.capabilities, slots=1))
         self._engine = engine
-        self.capabilities = dataclasses.replace(engine.capabilities, slots=1)
 
-    def stream(self, request):
-        with closing(self._engine.stream(request)) as events:
+    def answer(self, intent):
+        return tasks.answer(intent, self.capabilities, self.run_turn)
+
+    def run_turn(self, turn):
+        with closing(self._engine.run_turn(turn)) as events:
             for event in events:
                 if isinstance(event, Stepped):
                     time.sleep(STEP_S)
                 yield event
                 if isinstance(event, Started):
                     time.sleep(PREFILL_S)
-
-    def close(self):
-        pass
 
 
 @pytest.fixture(scope="module")

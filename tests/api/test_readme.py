@@ -1,33 +1,30 @@
-"""The README's examples of the API run as they stand, but for the address, and print what nano says
-without a server.
+"""The examples of the API in README.md and docs/ run as they stand, but for the address, and print
+what nano says without a server.
 """
 
 import json
 import os
-import re
 import shutil
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
 from kimi_demo.audio import INPUT_SAMPLE_RATE, read
+from kimi_demo.conversation import Conversation, Turn
 from kimi_demo.events import collect
-from kimi_demo.services.conversation import Conversation, Turn
-from kimi_demo.services.reading import read_aloud
-from kimi_demo.services.segments import without_silence
-from kimi_demo.services.transcribing import transcribe, transcript_of
+from kimi_demo.intents import Speak, Transcribe
+from kimi_demo.transcripts import transcript_of
+from kimi_demo.voice_activity import without_silence
+from tests.documents import ROOT, examples
 
-ROOT = Path(__file__).parents[2]
 ADDRESS = "http://localhost:7860"
-_BLOCK = re.compile(r"<!-- test: api -->\n```(\w+)\n(.*?)```", re.DOTALL)
 
 
 def example(language, site):
-    blocks = dict(_BLOCK.findall((ROOT / "README.md").read_text(encoding="utf-8")))
-    assert ADDRESS in blocks[language]
-    return blocks[language].replace(ADDRESS, site.url)
+    (text,) = (found.text for found in examples("test: api") if found.language == language)
+    assert ADDRESS in text
+    return text.replace(ADDRESS, site.url)
 
 
 @pytest.fixture
@@ -58,11 +55,11 @@ def objects(text):
 
 def written_down(nano, path, again=True):
     sound = read(path, sample_rate=INPUT_SAMPLE_RATE)
-    return transcript_of(transcribe(nano, sound, again=again, may_be_empty=True))[0].text
+    return transcript_of(nano.stream(Transcribe(sound, again=again, may_be_empty=True)))[0].text
 
 
 def check_speech(nano, path, text):
-    spoken = collect(read_aloud(nano, text))
+    spoken = collect(nano.stream(Speak(text)))
     assert read(path).duration_s == pytest.approx(len(spoken.waveform) / 24_000, abs=0.1)
 
 
@@ -79,8 +76,7 @@ def answers(nano, *asked):
     """A conversation without a server."""
     talk = Conversation()
     for question in asked:
-        request = talk.request(nano.capabilities.tasks, question)
-        talk = talk.with_turn(Turn.answered(question, 0, nano.stream(request)))
+        talk = talk.with_turn(Turn.of(question, 0, nano.stream(talk.intent(question))))
     return talk.turns
 
 

@@ -3,6 +3,7 @@
 import contextlib
 import http.client
 import json
+import time
 
 import httpx
 import openai
@@ -12,7 +13,9 @@ from kimi_demo.api.aliases import ALIASES, VOICES
 from kimi_demo.api.keys import Keys
 from kimi_demo.api.middleware import MAX_BODY_BYTES
 from kimi_demo.engine.base import Capabilities
+from kimi_demo.engine.late import LateEngine
 from kimi_demo.engine.scripted import ScriptedEngine
+from kimi_demo.engine.tasks.words import said
 from kimi_demo.tasks import TaskTable
 
 KEY = "a-long-secret"
@@ -24,10 +27,14 @@ def broken(request):
 
 
 @pytest.fixture(scope="module")
-def guarded(serve_api):
+def buggy():
+    return ScriptedEngine(broken, Capabilities("scripted", "", "cpu", 1, 24_000))
+
+
+@pytest.fixture(scope="module")
+def guarded(serve_api, buggy):
     """A server with a key, whose engine has a bug."""
-    engine = ScriptedEngine(broken, Capabilities("scripted", "", "cpu", 1, 24_000))
-    with serve_api(engine, keys=Keys.of(f"bob={KEY}")) as site:
+    with serve_api(buggy, keys=Keys.of(f"bob={KEY}")) as site:
         yield site
 
 
@@ -51,8 +58,8 @@ def test_the_model_says_what_it_is(client, nano):
         known.tasks.choices,
         known.tasks.max_text_chars,
     )
-    assert tasks.said("20%") == known.tasks.said("20%") == "Twenty percent"
-    assert tasks.speech("hi").messages[0].parts[0].text == "hi"  # the server adds its own words
+    assert tasks == known.tasks
+    assert said(tasks, "20%") == "Twenty percent"
 
 
 def test_an_unknown_model_is_not_found(client):
@@ -98,6 +105,18 @@ def test_probes_need_no_key(guarded, path):
     assert (reply.status_code, reply.json()["status"] in ("ok", "ready")) == (200, True)
 
 
+def test_a_server_is_not_ready_before_its_model_is(serve_api, nano):
+    engine = LateEngine(nano.capabilities, lambda: nano)
+    with serve_api(engine) as site:
+        ready = httpx.get(site.url + "/ready")
+        assert (ready.status_code, ready.json()["status"]) == (503, "loading")
+        engine.load()
+        while engine.status.phase == "loading":
+            time.sleep(0.01)
+        assert httpx.get(site.url + "/ready").status_code == 200
+        assert site.client().audio.speech.create(**SAY).content
+
+
 def test_a_server_that_cannot_compute_says_why(serve_api, nano):
     with serve_api(nano, away="no GPU outside the page") as site:
         ready = httpx.get(site.url + "/ready")
@@ -109,15 +128,15 @@ def test_a_server_that_cannot_compute_says_why(serve_api, nano):
         assert site.client().models.list().data
 
 
-def test_a_bug_is_a_500_without_details_that_nobody_repeats(guarded):
-    before = len(guarded.service.engine._engine._engine.requests)
+def test_a_bug_is_a_500_without_details_that_nobody_repeats(guarded, buggy):
+    before = len(buggy.turns)
     with pytest.raises(openai.InternalServerError) as failed:
         guarded.client(KEY, max_retries=2).audio.speech.create(**SAY)
     assert failed.value.status_code == 500
     assert "bug" not in str(failed.value.body)
     assert failed.value.code == "internal_error"
     assert failed.value.response.headers["x-request-id"] == failed.value.request_id
-    assert len(guarded.service.engine._engine._engine.requests) == before + 1
+    assert len(buggy.turns) == before + 1
     assert guarded.service.metrics.value("kimi_errors_total", error="ValueError") >= 1
 
 

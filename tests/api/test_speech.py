@@ -16,10 +16,11 @@ import pytest
 from kimi_demo.audio import Audio, decode
 from kimi_demo.engine.base import Capabilities
 from kimi_demo.engine.scripted import ScriptedEngine
+from kimi_demo.engine.tasks.speak import MAX_READING_CHARS
 from kimi_demo.errors import EngineError
 from kimi_demo.events import AudioDelta, Finished, Started, Stepped, TextDelta, Timings, collect
+from kimi_demo.intents import Speak
 from kimi_demo.messages import Sampling
-from kimi_demo.services.reading import MAX_READING_CHARS, read_aloud
 from kimi_demo.tasks import TaskTable
 from kimi_demo.wire.speech import MEDIA_TYPES
 
@@ -72,7 +73,7 @@ def eventually(condition, patience_s=3.0):
 @pytest.fixture(scope="module")
 def hello(nano):
     """What nano says without a server."""
-    return collect(read_aloud(nano, SAY["input"]))
+    return collect(nano.stream(Speak(SAY["input"])))
 
 
 @pytest.mark.parametrize("format", MEDIA_TYPES)
@@ -121,7 +122,7 @@ def test_sound_arrives_while_nano_still_speaks(nano_site, client, nano):
             sound += piece
             steps.append(nano_site.service.metrics.value("kimi_decode_steps_total"))
     assert steps[0] < steps[-1]  # nano went on after the first piece was here
-    spoken = collect(read_aloud(nano, LONGER["input"]))
+    spoken = collect(nano.stream(Speak(LONGER["input"])))
     assert sound == Audio(spoken.waveform, RATE).pcm16()
 
 
@@ -175,7 +176,7 @@ def test_instructions_reach_a_model_that_follows_them(serve_api):
     with scripted(serve_api, [SOUND, FINISHED]) as (site, engine), site.client() as client:
         reply = client.audio.speech.with_raw_response.create(**SAY, instructions="Whisper.")
     assert "x-ignored" not in reply.headers
-    assert engine.requests[0].messages[0].parts[0].text == "Whisper.\nhello"
+    assert engine.turns[0].messages[0].parts[0].text == "Whisper.\nhello"
 
 
 def test_sampling_and_seed_reach_the_model(serve_api):
@@ -183,7 +184,7 @@ def test_sampling_and_seed_reach_the_model(serve_api):
     with scripted(serve_api, [SOUND, FINISHED]) as (site, engine), site.client() as client:
         client.audio.speech.create(**SAY)
         client.audio.speech.create(**SAY, extra_body={"temperature": 0, "top_k": 7, "seed": 2**40})
-    plain, chosen = engine.requests
+    plain, chosen = engine.turns
     assert (plain.sampling, plain.seed, plain.output) == (own, 0, "both")
     assert (chosen.sampling.audio.temperature, chosen.sampling.audio.top_k) == (0, 7)
     assert chosen.sampling.audio.repetition_penalty == own.audio.repetition_penalty
@@ -399,7 +400,7 @@ def test_pauses_between_sentences_are_sent(serve_api):
         data = client.audio.speech.create(
             **{**SAY, "input": "Hello there. The cat sleeps."}, response_format="pcm"
         ).content
-    assert len(engine.requests) == 2
+    assert len(engine.turns) == 2
     assert heard(data, "pcm").duration_s == pytest.approx(0.5 + 0.25 + 0.5)
 
 

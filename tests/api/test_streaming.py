@@ -1,71 +1,77 @@
-"""How blocking generators become replies: order, failures, patience, and an end in any case."""
+"""How jobs become replies: order, failures, patience, and an end in any case."""
 
 import asyncio
 import socket
 import threading
 import time
 
+import httpx
 import numpy as np
 import pytest
 
 from kimi_demo.api import streaming
+from kimi_demo.api.service import DECODED_AT_ONCE
 from kimi_demo.api.streaming import read_up_to, running, sse_lines, whole
 from kimi_demo.engine.base import Capabilities
+from kimi_demo.engine.job import Job
 from kimi_demo.engine.scripted import ScriptedEngine
 from kimi_demo.errors import EngineError
-from kimi_demo.events import AudioDelta, Finished, Timings
+from kimi_demo.events import AudioDelta, Finished, Stepped
 from kimi_demo.wire import sse
 from kimi_demo.wire.speech import SpeechText
 
 
 class Source:
-    """A generator that tells whether it was closed, and on which threads it ran."""
+    """A job's events, which tell whether they were closed."""
 
     def __init__(self, count, failure=None, pause_s=0.0):
         self.count, self.failure, self.pause_s = count, failure, pause_s
         self.given, self.closed = 0, threading.Event()
-        self.threads = set()
 
     def __call__(self):
+        return Job(self._events()).begin()
+
+    def _events(self):
         try:
             for number in range(self.count):
-                self.threads.add(threading.current_thread())
                 time.sleep(self.pause_s)
                 self.given += 1
-                yield number
+                yield Stepped(number, 0)
             if self.failure:
                 raise self.failure
         finally:
             self.closed.set()
 
 
-def test_all_comes_in_order_from_a_thread_of_its_own():
+def numbers(events):
+    return [event.text_tokens for event in events]
+
+
+def test_all_comes_in_order():
     source = Source(100)
-    assert asyncio.run(whole(source())) == list(range(100))
+    assert numbers(asyncio.run(whole(source()))) == list(range(100))
     assert source.closed.is_set()
-    assert len(source.threads) == 1
-    assert threading.main_thread() not in source.threads
 
 
 def test_a_failure_comes_after_what_came_before_it():
     seen = []
 
     async def read():
-        async for number in running(Source(3, EngineError("broken"))()):
-            seen.append(number)
+        async for event in running(Source(3, EngineError("broken"))()):
+            seen.append(event)
 
     with pytest.raises(EngineError, match="broken"):
         asyncio.run(read())
-    assert seen == [0, 1, 2]
+    assert numbers(seen) == [0, 1, 2]
 
 
-def test_a_reader_that_leaves_ends_the_generator():
+def test_a_reader_that_leaves_cancels_the_job():
     source = Source(10_000, pause_s=0.01)
 
     async def read_a_little():
         stream = running(source())
-        async for number in stream:
-            if number == 3:
+        async for event in stream:
+            if event.text_tokens == 3:
                 break
         await stream.aclose()
 
@@ -74,40 +80,27 @@ def test_a_reader_that_leaves_ends_the_generator():
     assert source.given < 20
 
 
-def test_a_generator_does_not_run_far_ahead_of_a_slow_reader(monkeypatch):
-    monkeypatch.setattr(streaming, "BUFFERED_EVENTS", 5)
-    source = Source(1_000)
-
-    async def read_slowly():
-        stream = running(source())
-        await anext(stream)
-        await asyncio.sleep(0.3)
-        await stream.aclose()
-
-    asyncio.run(read_slowly())
-    assert source.given < 20
-
-
 def test_a_failure_before_what_is_waited_for_is_raised_at_once():
     source = Source(3, EngineError("broken"))
     with pytest.raises(EngineError, match="broken"):
-        asyncio.run(read_up_to(running(source()), lambda number: number == 7))
+        asyncio.run(read_up_to(running(source()), lambda event: event.text_tokens == 7))
     assert source.closed.wait(2)
 
 
 def test_what_is_read_ahead_is_not_lost():
     async def read():
-        stream = await read_up_to(running(Source(6)()), lambda number: number == 2)
-        return [number async for number in stream]
+        stream = await read_up_to(running(Source(6)()), lambda event: event.text_tokens == 2)
+        return [event async for event in stream]
 
-    assert asyncio.run(read()) == list(range(6))
+    assert numbers(asyncio.run(read())) == list(range(6))
 
 
 def test_a_stream_that_says_nothing_for_long_says_that_it_lives(monkeypatch):
     monkeypatch.setattr(streaming, "KEEP_ALIVE_S", 0.05)
 
-    def render(number):
-        return [SpeechText(type="speech.text.delta", delta="x")] if number == 9 else []
+    def render(event):
+        said = event.text_tokens == 9
+        return [SpeechText(type="speech.text.delta", delta="x")] if said else []
 
     async def read():
         events = running(Source(10, pause_s=0.02)())
@@ -131,7 +124,7 @@ def test_a_failure_is_the_last_line_and_nothing_claims_that_all_is_done():
 
 def loud_engine(seconds):
     second = AudioDelta(np.full(24_000, 0.5, np.float32), 24_000)
-    ending = Finished("stop", 1, 0, 1, Timings(0.1, 0.1, 1.0, float(seconds)))
+    ending = Finished("stop", 1, 0, 1)
     capabilities = Capabilities("scripted", "", "cpu", 1, 24_000)
     return ScriptedEngine([*[second] * seconds, ending], capabilities)
 
@@ -196,3 +189,15 @@ def test_a_bug_in_mid_stream_is_in_the_log_with_its_request(caplog):
     (line,) = asyncio.run(read())
     assert b"secret" not in line
     assert "secret cause" in caplog.text
+
+
+def test_what_is_typed_does_not_wait_for_sounds_in_work(serve_api):
+    async def take_all_places(service):
+        for _ in range(DECODED_AT_ONCE):
+            await service.decoding.acquire()
+
+    body = {"model": "scripted", "messages": [{"role": "user", "content": "hello"}]}
+    with serve_api(loud_engine(1)) as site:
+        asyncio.run(take_all_places(site.service))
+        reply = httpx.post(f"{site.url}/v1/chat/completions", json=body, timeout=10)
+    assert reply.status_code == 200

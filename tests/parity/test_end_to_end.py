@@ -15,16 +15,9 @@ from kimi_demo.checkpoint.loading import (
     load_speech_tokenizer,
 )
 from kimi_demo.engine.local import Behaviour, LocalEngine
+from kimi_demo.engine.turn import TurnRequest
 from kimi_demo.events import collect
-from kimi_demo.messages import (
-    AudioPart,
-    Message,
-    Request,
-    Sampling,
-    SpokenPart,
-    StreamSampling,
-    TextPart,
-)
+from kimi_demo.messages import AudioPart, Message, Sampling, SpokenPart, StreamSampling, TextPart
 from kimi_demo.model.config import LanguageModelConfig
 from kimi_demo.model.detokenizer.config import StreamingConfig
 from kimi_demo.model.detokenizer.loading import load_flow, load_vocoder
@@ -90,14 +83,14 @@ def test_every_case(engine, checkpoint, messages_of, read_json, read_tensors):
     cases = {name: case for name, case in cases.items() if "messages" in case}
     assert cases
     for name, case in cases.items():
-        request = Request(
+        request = TurnRequest(
             messages_of(case["messages"]),
             case["output_type"],
             GREEDY,
             max_new_tokens=case["options"].get("max_new_tokens"),
         )
         check_prompt(name, checkpoint, request, case, golden)
-        answer = collect(engine.stream(request))
+        answer = collect(engine.run_turn(request))
         assert answer.text == case["text"], name
         assert list(answer.finished.audio_codes) == case["audio_codes"], name
         assert answer.finished.text_tokens == len(case["raw_text_tokens"]), name
@@ -133,12 +126,12 @@ def check_prompt(name, checkpoint, request, case, golden):
 
 def test_closing_a_stream_frees_the_slot(engine, messages_of, read_json):
     case = read_json("end_to_end/end_to_end.json")["audio_chat_both"]
-    request = Request(messages_of(case["messages"]), "both", GREEDY)
+    request = TurnRequest(messages_of(case["messages"]), "both", GREEDY)
     for _ in range(2):
-        stream = engine.stream(request)
+        stream = engine.run_turn(request)
         next(stream)
         next(stream)
         stream.close()
     short = dataclasses.replace(request, max_new_tokens=3)
-    answer = collect(engine.stream(short))
+    answer = collect(engine.run_turn(short))
     assert answer.finished.reason in ("stop", "length")

@@ -124,6 +124,7 @@ def chunks_of(tokens: list[int], config: StreamingConfig) -> list[Chunk]:
     return [*chunks, final]
 
 
+@pytest.mark.slow
 def test_every_length(
     detokenizer: StreamingDetokenizer,
     records: dict[str, Any],

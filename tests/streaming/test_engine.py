@@ -7,21 +7,24 @@ import numpy as np
 import pytest
 
 from kimi_demo.audio import OUTPUT_SAMPLE_RATE, Audio
-from kimi_demo.checkpoint import loading, source
+from kimi_demo.checkpoint import loading, locate
 from kimi_demo.checkpoint.placement import Placement
 from kimi_demo.engine.factory import create_engine
 from kimi_demo.engine.local import LocalEngine
+from kimi_demo.engine.turn import TurnRequest
 from kimi_demo.errors import AudioError, CheckpointError, EngineError, InputError, PromptError
 from kimi_demo.events import (
     AudioDelta,
     Finished,
     HeardDelta,
-    Started,
+    Queued,
+    SentenceStarted,
     Stepped,
     TextDelta,
     collect,
 )
-from kimi_demo.messages import Message, Request, SpokenPart, TextPart
+from kimi_demo.intents import Caption, Chat, Speak, Transcribe
+from kimi_demo.messages import Message, SpokenPart, TextPart
 from kimi_demo.model.generation import Step
 from kimi_demo.options import ModelOptions
 
@@ -29,18 +32,13 @@ SENTENCE = "What is the weather in Paris today?"
 
 
 @pytest.fixture(scope="module")
-def tasks(engine):
-    return engine.capabilities.tasks
+def spoken(engine):
+    return collect(engine.stream(Speak(SENTENCE, seed=1)))
 
 
-@pytest.fixture(scope="module")
-def spoken(engine, tasks):
-    return collect(engine.stream(tasks.speech(SENTENCE, seed=1)))
-
-
-def test_events_come_in_order_and_sound_before_the_end(engine, tasks):
-    events = list(engine.stream(tasks.speech(SENTENCE, seed=1)))
-    assert isinstance(events[0], Started)
+def test_events_come_in_order_and_sound_before_the_end(engine):
+    events = list(engine.stream(Speak(SENTENCE, seed=1)))
+    assert [type(event) for event in events[:2]] == [Queued, SentenceStarted]
     assert isinstance(events[-1], Finished)
     assert sum(isinstance(event, AudioDelta) for event in events) > 1
     timings = events[-1].timings
@@ -55,8 +53,8 @@ def test_speech_is_24_khz_within_range_and_as_long_as_its_codes(engine, spoken):
     assert np.abs(spoken.waveform).max() > 0.05
 
 
-def test_the_same_seed_gives_the_same_speech(engine, tasks, spoken):
-    again = collect(engine.stream(tasks.speech(SENTENCE, seed=1)))
+def test_the_same_seed_gives_the_same_speech(engine, spoken):
+    again = collect(engine.stream(Speak(SENTENCE, seed=1)))
     assert again.finished.audio_codes == spoken.finished.audio_codes
     np.testing.assert_allclose(again.waveform, spoken.waveform, atol=1e-5)
 
@@ -66,9 +64,9 @@ def test_phones_in_the_text_stream_are_not_displayed(spoken):
     assert spoken.finished.text_tokens > 0
 
 
-def test_it_writes_down_what_it_hears(engine, tasks, spoken):
+def test_it_writes_down_what_it_hears(engine, spoken):
     heard = Audio(spoken.waveform, spoken.sample_rate)
-    events = list(engine.stream(tasks.transcription(heard)))
+    events = list(engine.stream(Transcribe(heard)))
     assert any(isinstance(event, TextDelta) for event in events)
     assert not any(isinstance(event, AudioDelta) for event in events)
     assert len(collect(events).text.split()) >= 3
@@ -76,7 +74,7 @@ def test_it_writes_down_what_it_hears(engine, tasks, spoken):
 
 def test_what_it_writes_for_itself_is_told_apart_and_counted(monkeypatch):
     """The steps are scripted; a checkpoint with the marks would make them."""
-    checkpoint = loading.load(source.find("nano"), Placement.on("cpu"))
+    checkpoint = loading.load(locate.find("nano"), Placement.on("cpu"))
     blank = checkpoint.vocabulary.text_blank
     ids = dataclasses.replace(checkpoint.vocabulary, echo_begin=1, echo_end=2)
     encode = checkpoint.text_tokenizer.encode
@@ -92,7 +90,7 @@ def test_what_it_writes_for_itself_is_told_apart_and_counted(monkeypatch):
 
     monkeypatch.setattr("kimi_demo.engine.scheduler.advance", scripted)
     echoing = LocalEngine(dataclasses.replace(checkpoint, vocabulary=ids))
-    events = list(echoing.stream(echoing.capabilities.tasks.chat("hello")))
+    events = list(echoing.stream(Chat.about("hello")))
     told = collect(events)
     assert (told.heard, told.text) == ("what time is it?", "it is five.")
     assert told.finished.text_tokens == len(echo) + len(answer) + 2
@@ -104,49 +102,47 @@ def test_what_it_writes_for_itself_is_told_apart_and_counted(monkeypatch):
     assert told.finished.timings.first_text_s is not None
 
 
-def test_a_closed_stream_frees_its_slot_and_its_thread(engine, tasks):
+def test_a_closed_stream_frees_its_slot_and_its_thread(engine):
     before = threading.active_count()
-    stream = engine.stream(tasks.speech(SENTENCE, seed=2))
+    stream = engine.stream(Speak(SENTENCE, seed=2))
     while not isinstance(next(stream), AudioDelta):
         pass
     stream.close()
     assert threading.active_count() == before
-    assert collect(engine.stream(tasks.speech("Hello.", seed=2))).finished.reason
+    assert collect(engine.stream(Speak("Hello.", seed=2))).finished.reason
 
 
-def test_max_new_tokens_ends_an_answer(engine, tasks):
-    request = tasks.speech(SENTENCE)
-    short = Request(request.messages, "both", request.sampling, 0, max_new_tokens=12)
-    answer = collect(engine.stream(short))
+def test_max_new_tokens_ends_an_answer(engine):
+    answer = collect(engine.stream(Speak(SENTENCE, max_new_tokens=12)))
     assert answer.finished.reason == "length"
     assert answer.finished.audio_tokens <= 6
 
 
 @pytest.mark.parametrize("text", ["", "   ", "\U0001f600", "x" * 5000])
-def test_unspeakable_text_is_refused(tasks, text):
+def test_unspeakable_text_is_refused(engine, text):
     with pytest.raises(InputError):
-        tasks.speech(text)
+        engine.stream(Chat.about(text))
 
 
 @pytest.mark.parametrize("waveform", [np.zeros(16_000), np.zeros(100), np.full(16_000 * 600, 0.1)])
-def test_unusable_sounds_are_refused(tasks, waveform):
+def test_unusable_sounds_are_refused(engine, waveform):
     with pytest.raises(AudioError):
-        tasks.transcription(Audio(waveform.astype(np.float32), 16_000))
+        engine.stream(Caption(Audio(waveform.astype(np.float32), 16_000)))
 
 
-def test_a_prompt_that_fills_the_model_is_refused_and_the_engine_lives_on(engine, tasks):
-    endless = Request((Message("user", (TextPart("hello " * 3000),)),), "both")
+def test_a_prompt_that_fills_the_model_is_refused_and_the_engine_lives_on(engine):
+    endless = TurnRequest((Message("user", (TextPart("hello " * 3000),)),), "both")
     with pytest.raises(PromptError):
-        collect(engine.stream(endless))
-    assert collect(engine.stream(tasks.speech("Hello."))).finished.reason
+        collect(engine.run_turn(endless))
+    assert collect(engine.stream(Speak("Hello."))).finished.reason
 
 
-def test_codes_of_another_model_are_refused_and_the_engine_lives_on(engine, tasks):
+def test_codes_of_another_model_are_refused_and_the_engine_lives_on(engine):
     answered = Message("assistant", (SpokenPart((3, 999_999), "yes"),))
     history = (Message("user", (TextPart("hello"),)), answered)
     with pytest.raises(InputError, match="another model"):
-        list(engine.stream(tasks.chat("hello", history)))
-    assert collect(engine.stream(tasks.chat("hello"))).finished.reason
+        list(engine.stream(Chat((*history, history[0]))))
+    assert collect(engine.stream(Chat.about("hello"))).finished.reason
 
 
 def test_unknown_checkpoints_and_devices_are_refused():
@@ -156,8 +152,8 @@ def test_unknown_checkpoints_and_devices_are_refused():
         create_engine(ModelOptions(device="quantum"))
 
 
-def test_a_closed_engine_says_so(tasks):
+def test_a_closed_engine_says_so():
     closed = create_engine(ModelOptions(device="cpu"))
     closed.close()
     with pytest.raises(EngineError, match="closed"):
-        collect(closed.stream(tasks.speech("Hello.")))
+        collect(closed.stream(Speak("Hello.")))

@@ -9,7 +9,9 @@ from kimi_demo.audio import Audio
 from kimi_demo.choices import ChoiceTask
 from kimi_demo.errors import PromptError
 from kimi_demo.events import Finished, Queued, Started, Stepped, TextDelta, Weighed, collect
+from kimi_demo.intents import Caption, Chat, Choose
 from kimi_demo.messages import Message, Option, SpokenPart
+from tests.turns import turn_of
 
 COLOURS = ("red", "green", "dark blue")
 
@@ -51,8 +53,8 @@ def encodings(engine, monkeypatch):
 
 @pytest.mark.parametrize("task", ["lettered", "worded"])
 def test_options_are_weighed_and_nothing_is_generated(engine, table, task):
-    request = table.choose(beep(440), task)
-    events = list(engine.stream(request))
+    request = turn_of(Choose.about(beep(440), task), table)
+    events = list(engine.run_turn(request))
     told = [type(event) for event in events if not isinstance(event, Queued | Stepped)]
     assert told == [Started, Weighed, TextDelta, Finished]
     answer = collect(events)
@@ -68,48 +70,49 @@ def test_options_are_weighed_and_nothing_is_generated(engine, table, task):
 
 
 def test_weighing_leaves_the_next_answer_as_it_was(engine, table):
-    plain = table.transcription(beep(523))
+    plain, closed = Caption(beep(523)), turn_of(Choose.about(beep(523), "worded"), table)
     before = collect(engine.stream(plain)).text
-    first, second = (collect(engine.stream(table.choose(beep(523), "worded"))) for _ in range(2))
+    first, second = (collect(engine.run_turn(closed)) for _ in range(2))
     assert first.probabilities == pytest.approx(second.probabilities, abs=1e-6)
     assert collect(engine.stream(plain)).text == before
 
 
 def test_the_order_of_options_does_not_matter_where_they_are_not_listed(engine, table):
-    forward = collect(engine.stream(table.choose(beep(600), "worded")))
-    backward = collect(engine.stream(table.choose(beep(600), "worded", COLOURS[::-1])))
+    forward, backward = (
+        collect(engine.run_turn(turn_of(Choose.about(beep(600), "worded", options), table)))
+        for options in (COLOURS, COLOURS[::-1])
+    )
     assert backward.probabilities[::-1] == pytest.approx(forward.probabilities, abs=1e-5)
     assert backward.text == forward.text
 
 
 def test_spoken_output_is_not_started_for_options(engine, table):
-    request = dataclasses.replace(table.choose(beep(440), "worded"), output="both")
-    assert not len(collect(engine.stream(request)).waveform)
+    request = turn_of(Choose.about(beep(440), "worded"), table)
+    request = dataclasses.replace(request, output="both")
+    assert not len(collect(engine.run_turn(request)).waveform)
 
 
 def test_an_option_without_words_is_refused_and_the_engine_lives_on(engine, table):
-    request = table.choose(beep(440), "worded")
+    request = turn_of(Choose.about(beep(440), "worded"), table)
     broken = dataclasses.replace(request, options=(Option("red", "red"), Option("none", "")))
     with pytest.raises(PromptError, match="options"):
-        collect(engine.stream(broken))
-    assert collect(engine.stream(request)).text
+        collect(engine.run_turn(broken))
+    assert collect(engine.run_turn(request)).text
 
 
 def test_a_second_question_about_a_sound_costs_no_encoding(engine, table, encodings):
-    request = table.transcription(beep(700))
-    first = collect(engine.stream(request))
+    first = collect(engine.stream(Caption(beep(700))))
     assert encodings == {"speech_tokenizer": 1, "acoustic_encoder": 1}
-    copied = table.transcription(beep(700))
-    assert collect(engine.stream(copied)).text == first.text
-    collect(engine.stream(table.choose(beep(700), "worded")))
+    assert collect(engine.stream(Caption(beep(700)))).text == first.text
+    collect(engine.run_turn(turn_of(Choose.about(beep(700), "worded"), table)))
     assert encodings == {"speech_tokenizer": 1, "acoustic_encoder": 1}
-    collect(engine.stream(table.transcription(beep(701))))
+    collect(engine.stream(Caption(beep(701))))
     assert encodings == {"speech_tokenizer": 2, "acoustic_encoder": 2}
 
 
 def test_the_sounds_of_a_conversation_are_encoded_once(engine, table, encodings):
-    first = table.chat(beep(800))
-    history = (*first.messages, Message("assistant", (SpokenPart((1, 2, 3), "beep"),)))
-    for request in (first, table.chat(beep(801), history)):
-        collect(engine.stream(dataclasses.replace(request, max_new_tokens=3)))
+    asked, answer = Chat.about(beep(800)).asked, SpokenPart((1, 2, 3), "beep")
+    then = Chat.about(beep(801)).asked
+    for messages in ((asked,), (asked, Message("assistant", (answer,)), then)):
+        collect(engine.stream(Chat(messages, max_new_tokens=3)))
     assert encodings == {"speech_tokenizer": 2, "acoustic_encoder": 2}

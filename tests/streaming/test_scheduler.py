@@ -12,12 +12,13 @@ import pytest
 import torch
 
 from kimi_demo.audio import Audio
-from kimi_demo.checkpoint import loading, source
+from kimi_demo.checkpoint import loading, locate
 from kimi_demo.checkpoint.placement import Placement
 from kimi_demo.engine.local import LocalEngine
 from kimi_demo.engine.scheduler import Scheduler
 from kimi_demo.errors import EngineError
 from kimi_demo.events import AudioDelta, Finished, collect
+from kimi_demo.intents import Caption, Speak
 from kimi_demo.messages import Message, Sampling, StreamSampling, TextPart
 from kimi_demo.model.generation import Turn
 from kimi_demo.model.prompt import Heard, PromptBuilder
@@ -35,7 +36,7 @@ OPTIONS = ("happy", "sad and quite tired", "angry")
 
 @pytest.fixture(scope="module")
 def checkpoint():
-    return loading.load(source.find("nano"), Placement.on("cpu"))
+    return loading.load(locate.find("nano"), Placement.on("cpu"))
 
 
 class Job:
@@ -201,14 +202,13 @@ def test_closing_tells_everybody(checkpoint):
 
 def test_sound_is_bit_for_bit_the_same_in_company(checkpoint):
     engine = LocalEngine(checkpoint, slots=4)
-    tasks = engine.capabilities.tasks
-    requests = [tasks.speech(text, seed=n) for n, text in enumerate(TEXTS)]
-    alone = [collect(engine.stream(request)) for request in requests]
+    wishes = [Speak(text, seed=n) for n, text in enumerate(TEXTS)]
+    alone = [collect(engine.stream(wish)) for wish in wishes]
     heard = Audio(alone[0].waveform, alone[0].sample_rate)
-    recordings = [tasks.transcription(heard)] * 2
+    recordings = [Caption(heard)] * 2
     written = collect(engine.stream(recordings[0])).text
     with ThreadPoolExecutor(6) as pool:
-        together = list(pool.map(lambda r: collect(engine.stream(r)), [*requests, *recordings]))
+        together = list(pool.map(lambda w: collect(engine.stream(w)), [*wishes, *recordings]))
     for answer, expected in zip(together, [*alone], strict=False):
         np.testing.assert_array_equal(answer.waveform, expected.waveform)
         assert answer.finished.audio_codes == expected.finished.audio_codes
@@ -218,7 +218,7 @@ def test_sound_is_bit_for_bit_the_same_in_company(checkpoint):
 
 def test_sound_says_which_codes_it_voices(checkpoint):
     engine = LocalEngine(checkpoint)
-    events = list(engine.stream(engine.capabilities.tasks.speech(TEXTS[0])))
+    events = list(engine.stream(Speak(TEXTS[0])))
     sounds = [event for event in events if isinstance(event, AudioDelta)]
     voiced = [code for sound in sounds for code in sound.codes]
     finished = events[-1]
@@ -231,7 +231,7 @@ def test_sound_says_which_codes_it_voices(checkpoint):
 
 def test_an_engine_is_closed_though_a_stream_of_the_same_thread_is_open(checkpoint):
     engine = LocalEngine(checkpoint)
-    events = engine.stream(engine.capabilities.tasks.speech(TEXTS[1]))
+    events = engine.stream(Speak(TEXTS[1]))
     next(events)
     next(events)
     engine.close()

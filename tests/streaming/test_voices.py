@@ -5,7 +5,7 @@ import threading
 import numpy as np
 import pytest
 
-from kimi_demo.checkpoint import source
+from kimi_demo.checkpoint import locate
 from kimi_demo.engine.voices import Voices
 from kimi_demo.model.detokenizer.loading import load_detokenizer
 from kimi_demo.model.detokenizer.streaming import sound_together
@@ -15,7 +15,7 @@ CODES = [[(7 * n + 131 * row) % 2048 for n in range(24 + 3 * row)] for row in ra
 
 @pytest.fixture(scope="module")
 def detokenizer():
-    layout = source.find("nano")
+    layout = locate.find("nano")
     return load_detokenizer(layout.flow, layout.vocoder)
 
 

@@ -15,9 +15,11 @@ import pytest
 from kimi_demo.audio import Audio
 from kimi_demo.engine.base import Capabilities
 from kimi_demo.engine.scripted import ScriptedEngine
+from kimi_demo.engine.turn import TurnRequest
 from kimi_demo.errors import InputError
-from kimi_demo.events import AudioDelta, Event, Finished, HeardDelta, Started, TextDelta, Timings
-from kimi_demo.messages import AudioPart, Request, SpokenPart
+from kimi_demo.events import AudioDelta, Event, Finished, HeardDelta, Started, TextDelta
+from kimi_demo.intents import Speak
+from kimi_demo.messages import AudioPart, SpokenPart
 from kimi_demo.tasks import TaskTable
 from tests.voice import voice
 from training import evaluate, sounds
@@ -37,9 +39,9 @@ from training.sounds.words import read_wordings
 
 RATE = 24_000
 CAPABILITIES = Capabilities("toy", "A toy.", "cpu", 1, RATE, ("en", "zh"), TaskTable())
-FINISHED = Finished("stop", 1, 1, 1, Timings(0.1, 0.2, 1.0, 2.0), (5, 6))
+FINISHED = Finished("stop", 1, 1, 1, audio_codes=(5, 6))
 SOUND = AudioDelta(voice(1.0, RATE), RATE)
-Answers = Callable[[Request], list[Event]]
+Answers = Callable[[TurnRequest], list[Event]]
 
 
 @dataclass(frozen=True)
@@ -69,7 +71,7 @@ def test_what_is_read_aloud_is_judged() -> None:
     bench = bench_of(lambda _: [SOUND, FINISHED], "good morning")
     measure = speaking.reading("en", lambda count: ["Good morning.", "Good evening.", "x"][:count])
     assert measure(bench)["spoken"].value == 0.25
-    assert [request.task for request in bench.engine.requests] == ["speech"] * 2
+    assert [type(intent) for intent in bench.engine.intents] == [Speak] * 2
 
 
 def test_a_silent_or_refused_answer_has_no_word() -> None:
@@ -78,14 +80,14 @@ def test_a_silent_or_refused_answer_has_no_word() -> None:
     engine = ScriptedEngine([SOUND, FINISHED], replace(CAPABILITIES, languages=("en",)))
     refusing = replace(silent, engine=engine)
     assert speaking.reading("zh", lambda _: ["你好。"])(refusing)["spoken"].value == 1.0
-    assert not engine.requests
+    assert not engine.turns
 
 
 def test_sentences_are_heard_in_unmet_voices() -> None:
     bench = bench_of(lambda _: written("Good morning."))
     figures = hearing.natural("en", lambda _: ["Good morning.", "Good night."])(bench)
     assert figures["heard"].value == 0.25
-    assert {request.language for request in bench.engine.requests} == {""}
+    assert {intent.language for intent in bench.engine.intents} == {""}
 
 
 def test_a_synthetic_voice_is_heard_clean_and_degraded(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -94,7 +96,7 @@ def test_a_synthetic_voice_is_heard_clean_and_degraded(monkeypatch: pytest.Monke
     figures = hearing.flite(bench)
     assert set(figures) == {"clean", "noise", "room", "telephone"}
     assert {figure.value for figure in figures.values()} == {0.0}
-    waves = [r.messages[0].parts[1].audio.waveform for r in bench.engine.requests]
+    waves = [r.messages[0].parts[1].audio.waveform for r in bench.engine.turns]
     assert len({wave.tobytes() for wave in waves}) == 4
 
 
@@ -120,7 +122,7 @@ def knowing(language: str, count: int) -> Answers:
             asked += (exchange.question,)
             answers[asked] = exchange.answer
 
-    def answer(request: Request) -> list[Event]:
+    def answer(request: TurnRequest) -> list[Event]:
         questions = [m.parts[0].text for m in request.messages if m.role == "user"]
         return [TextDelta(answers[tuple(questions)]), SOUND, FINISHED]
 
@@ -144,7 +146,7 @@ def test_spoken_questions_come_with_what_was_said_before() -> None:
     figures = talking.conversing("en", aloud=True)(bench)
     assert figures["heard"].count == 3
     assert figures["heard"].value > 0.5
-    second = next(r for r in bench.engine.requests if len(r.messages) == 3)
+    second = next(r for r in bench.engine.turns if len(r.messages) == 3)
     asked, answered, last = second.messages
     assert isinstance(asked.parts[0], AudioPart)
     assert answered.parts == (SpokenPart((5, 6), "Yes."),)
@@ -167,7 +169,7 @@ def test_closed_questions_are_put_with_the_checkpoints_options(
     bench = bench_of(lambda request: written("sad" if "emotion" in asked(request) else "joy"))
     figures = understanding.choices(bench)
     assert {k: f.value for k, f in figures.items()} == {"emotion": 1.0, "event": 0.0, "scene": 0.0}
-    assert all(request.options for request in bench.engine.requests)
+    assert all(request.options for request in bench.engine.turns)
 
 
 def test_open_questions_are_judged_by_kind_and_words(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -197,16 +199,17 @@ def drawing(monkeypatch: pytest.MonkeyPatch, *tasks: Task) -> None:
     monkeypatch.setattr(sounds, "draw", lambda *_, **__: item)
 
 
-def asked(request: Request) -> str:
+def asked(request: TurnRequest) -> str:
     return request.messages[0].parts[0].text
 
 
 def test_speed_is_the_middle_of_warm_answers(monkeypatch: pytest.MonkeyPatch) -> None:
     bench = bench_of(lambda _: [SOUND, FINISHED])
     figures = speed.speaking(bench)
-    assert (figures["first_sound"].value, figures["rtf"].value) == (0.2, 0.5)
+    assert 0 <= figures["first_sound"].value < 1
+    assert 0 <= figures["rtf"].value < 1
     monkeypatch.setattr(speed, "_questions", lambda _: [Audio(voice(3.0), 16_000)] * 4)
-    assert speed.answering(bench)["first_sound"] == Figure(0.2, 3)
+    assert speed.answering(bench)["first_sound"].count == 3
 
 
 def test_a_failing_section_does_not_stop_the_others(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,6 +4,7 @@ import argparse
 import dataclasses
 import json
 import os
+import signal
 import socket
 
 import pytest
@@ -85,6 +86,23 @@ class Counter:
 
     def load_state_dict(self, state):
         self.count = state["count"]
+
+
+def test_a_run_that_is_asked_to_stop_saves_its_last_step(tmp_path):
+    module = tiny_module()
+    trainer = Trainer(module, OPTIONS, tmp_path)
+
+    def losses():
+        if trainer.step == 4:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return {"loss": module(torch.randn(16, 4)).square().mean()}
+
+    before = signal.getsignal(signal.SIGTERM)
+    trainer.fit(losses)
+    assert trainer.step == 5
+    assert signal.getsignal(signal.SIGTERM) is before
+    resumed = Trainer(tiny_module(), dataclasses.replace(OPTIONS, resume=True), tmp_path)
+    assert resumed.step == 5
 
 
 def test_companions_are_saved_and_resumed_with_their_run(tmp_path):

@@ -19,8 +19,11 @@ from kimi_demo.checkpoint.layout import Layout
 from kimi_demo.checkpoint.placement import Placement
 from kimi_demo.engine.local import LocalEngine
 from kimi_demo.events import Answer, collect
-from kimi_demo.messages import Message, Request, SpokenPart, TextPart
+from kimi_demo.intents import Ask, Caption, Chat, Choose, Intent, Speak, Transcribe
+from kimi_demo.messages import AudioPart, Message, SpokenPart, TextPart
 from tests.training import toy
+from tests.turns import turns_of
+from tests.voice import voice
 from training import sizes, speak, timing
 from training.__main__ import main
 from training.cache import Cache
@@ -105,8 +108,10 @@ def sound() -> Audio:
     return Audio(toy.sound_of(toy.phones_of(toy.ENGLISH[0], "en"), "am_puck") / 32768, 24_000)
 
 
-def answered(engine: LocalEngine, request: Request, steps: int = 12) -> Answer:
-    return collect(engine.stream(dataclasses.replace(request, max_new_tokens=steps)))
+def answered(engine: LocalEngine, intent: Intent, steps: int = 12) -> Answer:
+    """The first turn of an intent, ended after so many steps."""
+    turn = turns_of(intent, engine.capabilities.tasks)[0]
+    return collect(engine.run_turn(dataclasses.replace(turn, max_new_tokens=steps)))
 
 
 # ---- the packed checkpoint ----------------------------------------------------------------------
@@ -162,40 +167,41 @@ def test_training_goes_on_from_what_was_unpacked(
 
 @pytest.mark.parametrize("text", ["It costs $3.50.", "今天很好。"])
 def test_it_speaks(engine: LocalEngine, text: str) -> None:
-    spoken = answered(engine, engine.capabilities.tasks.speech(text), steps=40)
+    spoken = answered(engine, Speak(text), steps=40)
     assert len(spoken.waveform) == 1920 * spoken.finished.audio_tokens
 
 
 def test_it_writes_down_and_describes(engine: LocalEngine, sound: Audio) -> None:
-    tasks = engine.capabilities.tasks
-    for request in (
-        tasks.transcription(sound),
-        tasks.transcription(sound, "zh"),
-        tasks.caption(sound),
-        tasks.ask(sound, "是什么声音？"),
-    ):
-        answer = answered(engine, request)
+    speech = Audio(voice(2.0, 16_000), 16_000)
+    intents = (
+        Transcribe(speech),
+        Transcribe(speech, "zh"),
+        Caption(sound),
+        Ask.about(sound, "是什么声音？"),
+    )
+    for intent in intents:
+        answer = answered(engine, intent)
         assert answer.finished.text_tokens <= 12
         assert answer.finished.prompt_tokens > 20
         assert not answer.waveform.size
 
 
 def test_it_converses_typed_and_spoken(engine: LocalEngine, sound: Audio) -> None:
-    tasks = engine.capabilities.tasks
-    first = answered(engine, tasks.chat("Hello."), steps=30)
+    first = answered(engine, Chat.about("Hello."), steps=30)
     codes = first.finished.audio_codes or (1, 2, 3)
-    history = [
+    talk = (
         Message("user", (TextPart("Hello."),)),
         Message("assistant", (SpokenPart(codes, "Hi."),)),
-    ]
-    second = answered(engine, tasks.chat(sound, history), steps=30)
+        Message("user", (AudioPart(sound),)),
+    )
+    second = answered(engine, Chat(talk), steps=30)
     assert second.finished.prompt_tokens > first.finished.prompt_tokens + len(codes)
 
 
 @pytest.mark.parametrize("task", ["emotion", "sound", "scene"])
 def test_it_chooses(engine: LocalEngine, sound: Audio, task: str) -> None:
     tasks = engine.capabilities.tasks
-    answer = collect(engine.stream(tasks.choose(sound, task)))
+    answer = collect(engine.stream(Choose.about(sound, task)))
     assert len(answer.probabilities) == len(tasks.choices[task].options)
     assert sum(answer.probabilities) == pytest.approx(1.0, abs=1e-4)
     likeliest = int(np.argmax(answer.probabilities))

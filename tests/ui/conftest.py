@@ -29,9 +29,10 @@ from playwright.sync_api import (
 from kimi_demo.audio import Audio
 from kimi_demo.engine.base import Capabilities, Engine
 from kimi_demo.engine.scripted import ScriptedEngine
+from kimi_demo.engine.turn import TurnRequest
 from kimi_demo.errors import EngineError
 from kimi_demo.events import AudioDelta, Event, Finished, Started, TextDelta, Timings
-from kimi_demo.messages import Request, TextPart
+from kimi_demo.messages import TextPart
 from kimi_demo.settings import Settings
 from kimi_demo.ui import build_ui, launch_options
 from kimi_demo.ui.examples import sounds
@@ -64,7 +65,7 @@ def tone(seconds: float, frequency_hz: float = 330.0, rate: int = RATE) -> np.nd
     return (0.5 * np.sin(2 * np.pi * cycles)).astype(np.float32)
 
 
-def script(request: Request) -> list[Event]:
+def script(request: TurnRequest) -> list[Event]:
     """Two seconds of tone for speech; words in the text ask for something else."""
     prompt = " ".join(p.text for m in request.messages for p in m.parts if isinstance(p, TextPart))
     if "engine failure" in prompt:
@@ -107,7 +108,7 @@ class Site:
 @contextmanager
 def serving(engine: Engine, settings: Settings = Settings()) -> Iterator[Site]:  # noqa: B008
     """The page of this engine on a free port of this machine."""
-    page = build_ui(engine).queue(max_size=8)
+    page = build_ui(engine)
     options = launch_options(engine.capabilities, settings)
     _, url, _ = page.launch(**options, prevent_thread_lock=True, quiet=True)
     try:

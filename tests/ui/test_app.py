@@ -173,7 +173,7 @@ def test_a_preset_with_own_options_is_charted_on_a_phone(visit: Callable[..., An
     options.fill("calm, wild")
     page.locator("#understand-start").click()
     expect(page.locator("#understand-report .figures")).to_be_visible()
-    assert [option.label for option in site.engine.requests[-1].options] == ["calm", "wild"]
+    assert [option.label for option in site.engine.turns[-1].options] == ["calm", "wild"]
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
     expect(page.locator("#understand-stop")).to_be_disabled()
     page.locator("#understand-clear").click()

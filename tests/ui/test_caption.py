@@ -90,11 +90,11 @@ def test_caption_describes_and_refuses(client: Client, site: Any, tmp_path: Path
     file = tmp_path / "tone.wav"
     soundfile.write(file, tone(1.0, 500).waveform, RATE)
     assert client.predict(handle_file(str(file)), api_name="/caption") == HEARD
-    asked = site.engine.requests[-1].messages[0].parts
+    asked = site.engine.turns[-1].messages[0].parts
     assert asked[0].text == site.engine.capabilities.tasks.caption_prompts[""]
     assert asked[1].audio.duration_s == pytest.approx(1.0)
     client.predict(handle_file(str(file)), "zh", api_name="/caption")
-    asked = site.engine.requests[-1].messages[0].parts
+    asked = site.engine.turns[-1].messages[0].parts
     assert asked[0].text == site.engine.capabilities.tasks.caption_prompts["zh"]
     silent = tmp_path / "silent.wav"
     soundfile.write(silent, np.zeros(RATE), RATE)

@@ -26,7 +26,7 @@ def test_speak_returns_a_wav_and_its_figures(client: Client, site: Any):
     sound = soundfile.info(path)
     assert (sound.samplerate, sound.channels, sound.duration) == (24_000, 1, 2.0)
     assert (facts["seed"], facts["audio_s"], facts["audio_tokens"]) == (5, 2.0, 25)
-    assert site.engine.requests[-1].sampling.audio.temperature == 0
+    assert site.engine.turns[-1].sampling.audio.temperature == 0
 
 
 def test_speak_reads_sentence_by_sentence(client: Client):

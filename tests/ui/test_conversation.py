@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import time
 import zipfile
 from collections.abc import Callable, Iterator
@@ -19,6 +20,7 @@ from playwright.sync_api import Locator, expect
 
 from kimi_demo.engine.base import Capabilities
 from kimi_demo.engine.scripted import ScriptedEngine
+from kimi_demo.engine.turn import TurnRequest
 from kimi_demo.errors import EngineError
 from kimi_demo.events import (
     AudioDelta,
@@ -29,7 +31,7 @@ from kimi_demo.events import (
     TextDelta,
     Timings,
 )
-from kimi_demo.messages import AudioPart, Request, SpokenPart, TextPart
+from kimi_demo.messages import AudioPart, SpokenPart, TextPart
 
 RATE = 24_000
 PAUSE_S = 0.05
@@ -38,7 +40,7 @@ CODES = (3, 1, 4)
 TONE = (0.5 * np.sin(np.arange(int(60 * RATE)) * 0.1)).astype(np.float32)
 
 
-def script(request: Request) -> list[Event]:
+def script(request: TurnRequest) -> list[Event]:
     """Two seconds of tone under an echo of the question; its words may ask for something else.
     What was heard of a sound is told before the answer.
     """
@@ -116,14 +118,14 @@ def test_a_typed_conversation_keeps_its_history(talk: Callable, site: Any):
     assert stats["gaps"] == 0
     expect(visitor.said("user")).to_have_text(["hello"])
     expect(visitor.said("bot").first).to_contain_text("You said hello (0)")
-    expect(visitor.page.locator("#conversation-report")).to_contain_text("0.20 s")
+    expect(visitor.page.locator("#conversation-report")).to_contain_text(re.compile(r"\d\.\d\d s"))
     expect(visitor.said("bot").get_by_label("Play")).to_have_count(1)
     expect(visitor.page.locator("#conversation-stop")).to_be_disabled()
 
     visitor.ask("and now?")
     expect(visitor.said("bot").last).to_contain_text("You said and now? (0)")
     visitor.hear_out()
-    first, answer, second = site.engine.requests[-1].messages
+    first, answer, second = site.engine.turns[-1].messages
     assert (first.parts, second.parts) == ((TextPart("hello"),), (TextPart("and now?"),))
     assert answer.parts == (SpokenPart(CODES, "You said hello (0)"),)
 
@@ -152,7 +154,7 @@ def test_a_new_turn_silences_the_old_reply(talk: Callable, site: Any, eventually
     assert eventually(lambda: site.engine.endings[before:] == ["cancelled", "finished"])
     expect(visitor.said("user")).to_have_text(["a long story", "hello"])
     expect(visitor.said("bot").first).to_contain_text("You said a long story (0)")
-    remembered = site.engine.requests[-1].messages[1].parts
+    remembered = site.engine.turns[-1].messages[1].parts
     assert remembered == (TextPart("You said a long story (0)"),)  # it has no complete codes
 
 
@@ -172,7 +174,7 @@ def test_stop_keeps_what_was_said(talk: Callable, site: Any, eventually: Callabl
     expect(visitor.page.locator("#conversation-stop")).to_be_disabled()
     visitor.ask("hello")
     assert visitor.hear_out()["played"] == 2 * RATE
-    assert len(site.engine.requests[-1].messages) == 3
+    assert len(site.engine.turns[-1].messages) == 3
 
 
 def test_retry_undo_and_clear(talk: Callable, site: Any):
@@ -182,7 +184,7 @@ def test_retry_undo_and_clear(talk: Callable, site: Any):
     visitor.press("retry")
     expect(visitor.said("bot").first).not_to_contain_text("(0)")
     visitor.hear_out()
-    request = site.engine.requests[-1]
+    request = site.engine.turns[-1]
     assert request.seed != 0
     assert len(request.messages) == 1
     visitor.page.get_by_role("button", name="Answer settings").click()
@@ -198,7 +200,7 @@ def test_retry_undo_and_clear(talk: Callable, site: Any):
     expect(visitor.said("user")).to_have_count(0)
     visitor.ask("afresh")
     visitor.hear_out()
-    assert len(site.engine.requests[-1].messages) == 1
+    assert len(site.engine.turns[-1].messages) == 1
 
 
 def test_a_recording_sends_itself(talk: Callable, site: Any):
@@ -211,12 +213,12 @@ def test_a_recording_sends_itself(talk: Callable, site: Any):
         expect(visitor.said("bot")).to_have_count(count)
         expect(visitor.said("bot").last).to_contain_text("You said a sound (0)")
         visitor.hear_out()
-        (heard,) = site.engine.requests[-1].messages[-1].parts
+        (heard,) = site.engine.turns[-1].messages[-1].parts
         assert isinstance(heard, AudioPart)
         assert heard.audio.duration_s > 0.8
         expect(visitor.said("user").get_by_label("Play")).to_have_count(count)
         expect(visitor.said("user").last).to_contain_text("heard: what <i>")
-    kinds = [type(m.parts[0]) for m in site.engine.requests[-1].messages]
+    kinds = [type(m.parts[0]) for m in site.engine.turns[-1].messages]
     assert kinds == [AudioPart, SpokenPart, AudioPart]
 
 
@@ -233,7 +235,7 @@ def test_examples_text_only_and_refusals(talk: Callable, site: Any):
     expect(visitor.said("bot")).to_have_text("You said What is your name? (0)")
     expect(visitor.page.locator("#conversation-report")).to_contain_text("first word")
     assert visitor.stats()["received"] == 0
-    assert site.engine.requests[-1].output == "text"
+    assert site.engine.turns[-1].output == "text"
     visitor.ask("<b>bold</b> **and** _markdown_")
     expect(visitor.said("user").last).to_have_text("<b>bold</b> **and** _markdown_")
 
@@ -258,10 +260,10 @@ def test_the_endpoint_carries_the_history(client: Client, site: Any, speech_wav:
     sound = handle_file(str(speech_wav))
     wav, facts = client.predict("", sound, facts["history"], "text", api_name="/chat")
     assert (wav, facts["heard"]) == (None, "what <i>")
-    kinds = [type(m.parts[0]) for m in site.engine.requests[-1].messages]
+    kinds = [type(m.parts[0]) for m in site.engine.turns[-1].messages]
     assert kinds == [TextPart, SpokenPart, AudioPart]
     client.predict("again", history=facts["history"], api_name="/chat")
-    parts = [m.parts[0] for m in site.engine.requests[-1].messages]
+    parts = [m.parts[0] for m in site.engine.turns[-1].messages]
     assert parts[1] == SpokenPart(CODES, "You said hello (5)")
     whole_s = soundfile.info(str(speech_wav)).duration
     assert whole_s - 0.5 < parts[2].audio.duration_s <= whole_s  # without the silence around

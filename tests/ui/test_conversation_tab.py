@@ -11,12 +11,12 @@ import numpy as np
 import pytest
 
 from kimi_demo.audio import Audio
+from kimi_demo.conversation import Conversation, Turn
 from kimi_demo.engine.base import Capabilities
 from kimi_demo.engine.scripted import ScriptedEngine
 from kimi_demo.errors import EngineError
 from kimi_demo.events import AudioDelta, Finished, HeardDelta, Started, TextDelta, Timings
 from kimi_demo.messages import AudioPart, SpokenPart, TextPart
-from kimi_demo.services.conversation import Conversation, Turn
 from kimi_demo.tasks import Memory, TaskTable
 from kimi_demo.ui.app import page_words
 from kimi_demo.ui.conversation import ConversationTab, settled
@@ -90,7 +90,7 @@ def tab():
 
 @pytest.fixture
 def engine(tab):
-    tab._engine.requests.clear()
+    tab._engine.turns.clear()
     tab._engine.endings.clear()
     return tab._engine
 
@@ -118,7 +118,7 @@ def test_a_question_is_shown_at_once_and_then_its_answer(page, tab, engine):
     assert sound["alt_text"] == "Spoken answer, 0.5 s"
     last = json.loads(page.values[tab.player])
     assert (last["end"], last["run"]) == (True, page.mine[1].id)
-    assert "0.20 s" in page.values[tab.report]
+    assert "first sound <b>0.0" in page.values[tab.report]
     assert engine.endings == ["finished"]
 
 
@@ -132,9 +132,11 @@ def test_markup_is_shown_as_it_was_typed(page):
 
 def test_text_and_sound_come_while_they_are_made(page, tab):
     page.ask("hello")
-    page.answer(steps=2)
+    begun = page.answer(steps=2)
     assert page.said("assistant") == ["you said "]
     assert page.said("user") == ["hello"]  # whoever types sees what was typed
+    begun.close()
+    page.mine[1]._job.join()
     page.answer(steps=4)
     assert json.loads(page.values[tab.player])["chunks"]
 
@@ -144,11 +146,11 @@ def test_the_next_question_brings_the_tokens_of_the_last_answer(page, engine):
     page.answer()
     page.ask("and now?", output="text")
     page.answer()
-    question, answer, following = engine.requests[-1].messages
+    question, answer, following = engine.turns[-1].messages
     assert question.parts == (TextPart("hello"),)
     assert answer.parts == (SpokenPart(CODES, "you said hello"),)
     assert following.parts == (TextPart("and now?"),)
-    assert engine.requests[-1].output == "text"
+    assert engine.turns[-1].output == "text"
     assert page.said("assistant")[-1] == ["you said and now?"]
 
 
@@ -157,7 +159,7 @@ def test_a_recording_is_heard_and_shown(page, engine, tmp_path):
     path.write_bytes(Audio(np.tile(PIECE, 4), RATE).wav())
     page.ask("", str(path))
     page.answer()
-    (part,) = engine.requests[-1].messages[0].parts
+    (part,) = engine.turns[-1].messages[0].parts
     assert isinstance(part, AudioPart)
     assert part.audio.sample_rate == 16_000
     sound, _ = page.said("user")[0]
@@ -201,7 +203,7 @@ def test_a_new_question_ends_the_reply_in_work(page, tab, engine):
     assert page.values[tab.chat] is shown
     page.answer()
     assert page.history() == ["first", "second"]
-    assert engine.requests[-1].messages[1].parts == (TextPart("you said first"),)
+    assert engine.turns[-1].messages[1].parts == (TextPart("you said first"),)
 
 
 def test_an_interrupted_question_in_the_queue_never_reaches_the_engine(page, tab, engine):
@@ -209,7 +211,7 @@ def test_an_interrupted_question_in_the_queue_never_reaches_the_engine(page, tab
     waiting = tab._answer(*page.mine, None)
     page.ask("second")
     assert list(waiting) == []
-    assert engine.requests == []
+    assert engine.turns == []
     assert page.history() == []
 
 
@@ -232,8 +234,8 @@ def test_retry_forgets_the_answer_and_draws_a_seed(page, tab, engine):
     page.take(tab._ask_again(*page.mine, "both", 0, None))
     page.answer()
     assert page.history() == ["hello"]
-    assert len(engine.requests[-1].messages) == 1
-    assert engine.requests[-1].seed == page.values[tab.seed] != 0
+    assert len(engine.turns[-1].messages) == 1
+    assert engine.turns[-1].seed == page.values[tab.seed] != 0
 
 
 def test_undo_goes_back_turn_by_turn(page, tab):
@@ -258,7 +260,7 @@ def test_clear_forgets_everything_even_late_news(page, tab, engine):
     assert page.history() == page.values[tab.chat] == []
     page.ask("afresh")
     page.answer()
-    assert len(engine.requests[-1].messages) == 1
+    assert len(engine.turns[-1].messages) == 1
 
 
 def test_a_failure_leaves_the_question_for_another_try(page, tab):
@@ -308,7 +310,7 @@ def test_two_visitors_never_mix(tab, engine):
     assert first.said("assistant")[0][0] == "you said mine"
     second.ask("more")
     second.answer()
-    assert [m.parts[0].text for m in engine.requests[-1].messages] == [
+    assert [m.parts[0].text for m in engine.turns[-1].messages] == [
         "yours",
         "you said yours",
         "more",

@@ -21,9 +21,9 @@ from playwright.sync_api import Browser, Locator, expect
 from kimi_demo import audio
 from kimi_demo.engine.base import Engine
 from kimi_demo.engine.factory import create_engine
-from kimi_demo.events import collect
+from kimi_demo.events import Transcript, collect
+from kimi_demo.intents import Caption, Chat, Choose, Transcribe
 from kimi_demo.options import ModelOptions
-from kimi_demo.services.transcribing import Transcript, transcribe
 from kimi_demo.ui.examples import EXAMPLES, worded
 from tests.ui.conftest import BROWSER_FLAGS
 
@@ -48,14 +48,14 @@ def site(serve: Callable[..., Any], nano: Engine) -> Iterator[Any]:
 
 def written_down(nano: Engine, sound: audio.Audio) -> str:
     """What the engine itself writes down of a recording."""
-    *_, transcript, _finished = transcribe(nano, sound)
+    *_, transcript, _finished = nano.stream(Transcribe(sound))
     assert isinstance(transcript, Transcript)
     return transcript.text
 
 
 def answer_to(nano: Engine, question: str) -> str:
     """The engine's own answer to a typed question."""
-    return collect(nano.stream(nano.capabilities.tasks.chat(question))).text
+    return collect(nano.stream(Chat.about(question))).text
 
 
 @pytest.fixture(scope="module")
@@ -136,9 +136,9 @@ def test_a_sound_is_named_and_described(visitor: Any, nano: Engine):
     expect(visitor.page.locator("#understand-options textarea")).to_have_value(re.compile("dog"))
     visitor.start("understand")
     visitor.expect_figures("understand")
-    chosen = collect(nano.stream(tasks.choose(audio.read(str(CLIPS / "sound-dog.wav")), "sound")))
+    chosen = collect(nano.stream(Choose.about(audio.read(str(CLIPS / "sound-dog.wav")), "sound")))
     assert chosen.text in tasks.choices["sound"].options
-    top = visitor.page.locator("#understand-chart th[scope=row]").first
+    top = visitor.page.locator("#understand-chart .confidence-set .text").first
     expect(top).to_contain_text(chosen.text)
     assert chosen.text in visitor.answer("understand").input_value()
 
@@ -147,7 +147,7 @@ def test_a_sound_is_named_and_described(visitor: Any, nano: Engine):
     expect(visitor.page.locator("#caption-picture img")).to_be_visible()
     visitor.start("caption")
     visitor.expect_figures("caption")
-    caption = collect(nano.stream(tasks.caption(audio.read(str(CLIPS / "sound-rain.wav")))))
+    caption = collect(nano.stream(Caption(audio.read(str(CLIPS / "sound-rain.wav")))))
     assert visitor.answer("caption").input_value() == caption.text != ""
 
 

@@ -10,11 +10,11 @@ from playwright.sync_api import expect
 
 from kimi_demo.engine.base import Capabilities
 from kimi_demo.engine.scripted import ScriptedEngine
+from kimi_demo.engine.turn import TurnRequest
 from kimi_demo.events import AudioDelta, Event, Finished, Started, TextDelta, Timings
-from kimi_demo.messages import Request
-from kimi_demo.services.checking import HeardBack
-from kimi_demo.services.comparing import Piece, compared
 from kimi_demo.tasks import TaskTable
+from kimi_demo.text.comparing import Piece, compared
+from kimi_demo.ui.heard_back import HeardBack
 from kimi_demo.ui.i18n import EN, ZH
 from kimi_demo.ui.said import heard_note, said_note
 from tests.voice import voice
@@ -24,7 +24,7 @@ TASKS = TaskTable(speech_prompt="", text_normalizer="spoken")
 HEARD = "it cost three dollars"
 
 
-def script(request: Request) -> list[Event]:
+def script(request: TurnRequest) -> list[Event]:
     """Two seconds of a voice; whatever was said, the same is heard."""
     end = Finished("stop", 9, 4, 25, Timings(0.1, 0.2, 0.5, 2.0))
     if request.output == "both":
@@ -59,12 +59,6 @@ def test_what_will_be_said_is_told_where_it_differs(text: str, note: str):
 )
 def test_nothing_is_told_where_words_are_as_typed(text: str):
     assert said_note(TASKS, text, "detect", EN) == ""
-
-
-def test_a_server_that_says_so_is_known():
-    remote = TaskTable(server_normalizer="spoken")
-    assert "<b>Twenty percent</b>" in said_note(remote, "20%", "detect", EN)
-    assert said_note(TaskTable(), "20%", "detect", EN) == ""
 
 
 def heard_back(meant: str, heard: str) -> HeardBack:
@@ -103,7 +97,7 @@ def test_the_page_tells_what_it_will_say_while_one_types(visitor: Any, site: Any
     expect(said).to_be_hidden()
     visitor.type("Привет")
     expect(said).to_contain_text("Cyrillic")
-    assert site.engine.requests == []
+    assert site.engine.turns == []
 
 
 def test_the_page_listens_back_where_it_is_asked_to(visitor: Any, site: Any):
@@ -120,7 +114,7 @@ def test_the_page_listens_back_where_it_is_asked_to(visitor: Any, site: Any):
     expect(heard).to_contain_text(f"Heard: {HEARD}")
     expect(page.locator("#speech-report .figures")).to_be_visible()
     expect(page.locator("#speech-start")).to_be_enabled()
-    assert [request.output for request in site.engine.requests][-2:] == ["both", "text"]
+    assert [request.output for request in site.engine.turns][-2:] == ["both", "text"]
 
 
 def test_a_phone_shows_both_in_mandarin(visit: Callable[..., Any], site: Any):

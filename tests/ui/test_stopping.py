@@ -12,8 +12,8 @@ from playwright.sync_api import expect
 
 from kimi_demo.engine.base import Capabilities
 from kimi_demo.engine.scripted import ScriptedEngine
+from kimi_demo.engine.turn import TurnRequest
 from kimi_demo.events import Event, Finished, Started, TextDelta, Timings
-from kimi_demo.messages import Request
 
 PAUSE_S = 0.25
 WORDS = 80  # twenty seconds of writing
@@ -21,7 +21,7 @@ SECOND_WORD = re.compile(r"\bword1\b")
 TABS = ["transcribe", "caption", "understand"]
 
 
-def script(_: Request) -> list[Event]:
+def script(_: TurnRequest) -> list[Event]:
     """An answer that no test has the patience to read."""
     words = [TextDelta(f"word{number} ") for number in range(WORDS)]
     return [Started(20), *words, Finished("stop", 20, WORDS, 0, Timings(0.1, None, 20.0, 0.0))]

@@ -1,8 +1,7 @@
-"""Questions about a sound: the chart, the view, the presets and both endpoints; no browser."""
+"""Questions about a sound: the view, the presets and both endpoints; no browser."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -16,10 +15,9 @@ from gradio_client.exceptions import AppError
 from kimi_demo.choices import ChoiceTask
 from kimi_demo.engine.base import Capabilities
 from kimi_demo.engine.scripted import ScriptedEngine
+from kimi_demo.engine.turn import TurnRequest
 from kimi_demo.events import Event, Finished, Started, TextDelta, Timings, Weighed
-from kimi_demo.messages import Option, Request
 from kimi_demo.tasks import TaskTable
-from kimi_demo.ui.charts import MOST_ROWS, probability_chart
 from kimi_demo.ui.i18n import EN
 from kimi_demo.ui.listening import AnswerView
 from kimi_demo.ui.understand import preset_words, split_options
@@ -34,7 +32,7 @@ TASKS = TaskTable(
 )
 
 
-def second_is_likeliest(request: Request) -> list[Event]:
+def second_is_likeliest(request: TurnRequest) -> list[Event]:
     """Options get 1/n but for the second, which takes from the first; otherwise a fixed answer."""
     if not request.options:
         return [Started(9), TextDelta("three "), TextDelta("beeps."), END]
@@ -57,30 +55,12 @@ def sound(tmp_path_factory: pytest.TempPathFactory) -> Any:
     return handle_file(str(path))
 
 
-def test_a_chart_is_a_table_with_the_likeliest_first():
-    chart = probability_chart({"a <b>": 0.2, "second": 0.7, "third": 0.1}, EN)
-    assert re.findall(r'scope="row">([^<]*)', chart) == ["second", "a &lt;b&gt;", "third"]
-    assert re.findall(r"--share:([\d.]+)%", chart) == ["70.0", "20.0", "10.0"]
-    assert chart.count('scope="col"') == 2
-    assert EN["understand_chart"] in chart
-    assert "<details>" not in chart
-
-
-def test_a_long_chart_folds_away_what_is_less_likely():
-    chart = probability_chart({f"option {i}": 1 / (i + 2) for i in range(MOST_ROWS + 3)}, EN)
-    shown, folded = chart.split("<details>")
-    assert shown.count('scope="row"') == MOST_ROWS
-    assert folded.count('scope="row"') == 3
-    assert EN["understand_more"].format(count=3) in folded
-
-
 def test_the_view_shows_chart_text_and_figures_in_turn():
-    request = Request((), options=(Option("dog", "A"), Option("cat", "B")))
-    view = AnswerView(request, 2.0, EN)
-    events = [Started(9), Weighed((0.25, 0.75)), TextDelta("cat"), END]
+    view = AnswerView(2.0, EN)
+    events = [Started(9), Weighed((0.25, 0.75), ("dog", "cat")), TextDelta("cat"), END]
     changes = [change for event in events for change in view.changes(event)]
-    assert ">75.0 %<" in changes[0].chart
-    assert (changes[1].text, changes[1].chart) == ("cat", None)
+    assert changes[0].chances == {"dog": 0.25, "cat": 0.75}
+    assert (changes[1].text, changes[1].chances) == ("cat", None)
     assert "0.25" in changes[2].report  # half a second of computing for two of sound
 
 
@@ -99,7 +79,7 @@ def test_presets_are_named_in_both_languages():
 
 def test_ask_returns_the_answer(client: Client, site: Any, sound: Any):
     assert client.predict(sound, question="How many?", api_name="/ask") == "three beeps."
-    assert site.engine.requests[-1].messages[0].parts[0].text == "How many?"
+    assert site.engine.turns[-1].messages[0].parts[0].text == "How many?"
     with pytest.raises(AppError, match="type a sentence"):
         client.predict(sound, question=" ", api_name="/ask")
 
@@ -110,7 +90,7 @@ def test_choose_weighs_the_tasks_options_or_own_ones(client: Client, site: Any, 
     assert result["options"] == pytest.approx({"dog": 0.1667, "cat": 0.5, "bell": 0.3333})
     own = client.predict(sound, "emotion", "calm, excited", "Which one?", api_name="/choose")
     assert own == {"text": "excited", "options": {"calm": 0.25, "excited": 0.75}}
-    asked = site.engine.requests[-1].messages[0].parts[0].text
+    asked = site.engine.turns[-1].messages[0].parts[0].text
     assert asked.startswith("Which one?\nOptions:\n(A) calm\n(B) excited")
     with pytest.raises(AppError, match="between 2 and 26"):
         client.predict(sound, task="emotion", options="one", api_name="/choose")

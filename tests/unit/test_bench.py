@@ -3,26 +3,28 @@ are checked for sense, never for speed.
 """
 
 import json
-from dataclasses import replace
 
 import pytest
 import torch
 
 from kimi_demo.__main__ import main
 from kimi_demo.checkpoint import loading
+from kimi_demo.checkpoint.locate import EMBEDDED_FOLDER
 from kimi_demo.checkpoint.placement import Placement
 from kimi_demo.checkpoint.random_weights import random_tensors
 from kimi_demo.checkpoint.released import TINY, write_configuration
-from kimi_demo.checkpoint.source import EMBEDDED_FOLDER
-from kimi_demo.engine.bench import comparison, surroundings
-from kimi_demo.engine.bench.speed import spread
+from kimi_demo.cli.bench import comparison, surroundings
+from kimi_demo.cli.bench.speed import spread
 from kimi_demo.engine.local import LocalEngine
+from kimi_demo.engine.tasks.speak import sentence
 from kimi_demo.events import collect
+from kimi_demo.intents import Speak
 
 KEYS = {
     *("model", "revision", "random", "devices", "dtype", "quantization", "offload"),
     *("repeats", "seconds", "seed", "threads", "versions", "commit"),
     *("parameters", "load_s", "memory", "language_model", "speech", "quantization_error"),
+    *("talkers", "vocoder_64_frames_processor_ms"),
 }
 
 
@@ -41,6 +43,8 @@ def bench(capsys):
 def check_figures(found):
     """Everything is there, and possible."""
     assert found.keys() == KEYS
+    assert [row["talkers"] for row in found["talkers"]] == [1, 2, 4]
+    assert all(row["sound_each_second"]["min"] > 0 for row in found["talkers"])
     assert list(found["devices"]) == ["cpu"]
     assert all(found["devices"].values())
     assert found["versions"]["torch"] == torch.__version__
@@ -63,6 +67,7 @@ def check_figures(found):
     assert memory["peak_resident_bytes"] > sum(weights) // 2  # of a cache, pages come when used
 
 
+@pytest.mark.slow
 def test_nano(bench):
     found = bench("--seconds", "1", "--dtype", "float32")
     check_figures(found)
@@ -79,6 +84,7 @@ def test_nano(bench):
     assert found["quantization_error"] is None
 
 
+@pytest.mark.slow
 def test_random_weights(bench):
     found = bench("--random", "tiny", "--seconds", "3")
     check_figures(found)
@@ -87,6 +93,7 @@ def test_random_weights(bench):
     assert found["speech"]["audio_s"]["median"] == pytest.approx(3, abs=0.05)
 
 
+@pytest.mark.slow
 def test_what_quantisation_changes(bench):
     found = bench("--random", "tiny", "--seconds", "1", "--quantize", "int8", "--compare")
     check_figures(found)
@@ -121,8 +128,9 @@ def tiny(tmp_path_factory):
     return loading.load(layout, Placement.on("cpu"), tensors)
 
 
+@pytest.mark.slow
 def test_random_weights_speak_and_their_numbers_stay_finite(tiny):
-    request = replace(tiny.tasks.speech("One sentence.", seed=1), max_new_tokens=80)
+    request = sentence(Speak("One sentence.", seed=1, max_new_tokens=80), "One.", tiny.tasks)
     path = comparison.answered(tiny, request, steps=80)
     delay = tiny.language_model.config.audio_delay_tokens
     assert len(path.answer) == 80
@@ -133,7 +141,7 @@ def test_random_weights_speak_and_their_numbers_stay_finite(tiny):
     assert torch.isfinite(scores.audio).all()
     assert scores.audio.std() > 0.1
     engine = LocalEngine(tiny)
-    waveform = collect(engine.stream(request)).waveform
+    waveform = collect(engine.run_turn(request)).waveform
     assert torch.isfinite(torch.from_numpy(waveform)).all()
     assert waveform.std() > 0
 

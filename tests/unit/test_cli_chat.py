@@ -9,7 +9,7 @@ import soundfile
 from kimi_demo.__main__ import main
 from kimi_demo.engine.base import Capabilities
 from kimi_demo.engine.scripted import ScriptedEngine
-from kimi_demo.events import AudioDelta, Finished, HeardDelta, Started, TextDelta, Timings
+from kimi_demo.events import AudioDelta, Finished, HeardDelta, Started, TextDelta
 from kimi_demo.messages import AudioPart, SpokenPart, TextPart
 from kimi_demo.tasks import TaskTable
 
@@ -21,10 +21,9 @@ def answer_by_number(request):
     """One second of sound under "answer N" for the N-th question."""
     number = sum(message.role == "user" for message in request.messages)
     spoken = request.output == "both"
-    timings = Timings(0.05, 0.25 if spoken else None, 0.4, 1.0 if spoken else 0.0)
     sound = [AudioDelta(SOUND, RATE)] if spoken else []
     codes = (number, 7) if spoken else ()
-    done = Finished("stop", 9, 2, len(codes), timings, codes)
+    done = Finished("stop", 9, 2, len(codes), audio_codes=codes)
     asked = request.messages[-1].parts[0]
     echo = [HeardDelta("what time "), HeardDelta("is it?")] if isinstance(asked, AudioPart) else []
     return [Started(9), *echo, TextDelta(f"answer {number}"), *sound, done]
@@ -36,6 +35,7 @@ def engine(monkeypatch):
     capabilities = Capabilities("nano", "", "cpu", 0, RATE, tasks=tasks)
     scripted = ScriptedEngine(answer_by_number, capabilities)
     monkeypatch.setattr("kimi_demo.engine.factory.create_engine", lambda options: scripted)
+    monkeypatch.setattr(scripted, "close", lambda: None)  # asked by several commands
     return scripted
 
 
@@ -57,12 +57,13 @@ def test_turns_are_answered_in_their_order_with_what_came_before(
     assert [r["asked"] for r in results] == turns
     assert [r["heard"] for r in results] == [None, "what time is it?", None]
     assert [r["wav"] for r in results] == [str(out / f"{n}.wav") for n in (1, 2, 3)]
-    assert (results[0]["ttfa_s"], results[0]["rtf"], results[0]["seed"]) == (0.25, 0.4, 3)
+    assert 0 <= results[0]["ttft_s"] <= results[0]["ttfa_s"] <= results[0]["rtf"]  # of one second
+    assert results[0]["seed"] == 3
     for result in results:
         samples, rate = soundfile.read(result["wav"], dtype="float32")
         assert rate == RATE
         assert np.abs(samples - SOUND).max() < 1e-4
-    parts = [message.parts[0] for message in engine.requests[-1].messages]
+    parts = [message.parts[0] for message in engine.turns[-1].messages]
     assert [type(p) for p in parts] == [TextPart, SpokenPart, AudioPart, SpokenPart, TextPart]
     assert parts[1] == SpokenPart((1, 7), "answer 1")
     assert parts[2].audio.duration_s == pytest.approx(1.0)
@@ -92,11 +93,11 @@ def test_bad_input_is_one_clear_line_and_nothing_is_answered(engine, tmp_path, c
     assert captured.out == ""
     assert len(captured.err.splitlines()) == 1
     assert captured.err.startswith("error: ")
-    assert engine.requests == []
+    assert engine.turns == []
     assert not out.exists()
 
 
 def test_a_folder_that_cannot_be_written_to_is_named(engine, question, capsys):
     assert main(["chat", "hello", "-o", question]) == 2
     assert "question.wav is no folder" in capsys.readouterr().err
-    assert engine.requests == []
+    assert engine.turns == []

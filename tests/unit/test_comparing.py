@@ -2,7 +2,7 @@
 
 import pytest
 
-from kimi_demo.services.comparing import compared
+from kimi_demo.text.comparing import compared
 
 
 def marked(text, other):

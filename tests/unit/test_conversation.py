@@ -10,23 +10,20 @@ import pytest
 import soundfile
 
 from kimi_demo.audio import Audio
+from kimi_demo.conversation import KEPT_TURNS, Conversation, Turn, export
 from kimi_demo.engine.base import Capabilities
+from kimi_demo.engine.scripted import ScriptedEngine
 from kimi_demo.errors import AudioError, InputError
-from kimi_demo.events import AudioDelta, Finished, HeardDelta, Started, TextDelta, Timings
+from kimi_demo.events import AudioDelta, Finished, HeardDelta, Started, Stepped, TextDelta
 from kimi_demo.messages import AudioPart, SpokenPart, TextPart
-from kimi_demo.services.conversation import (
-    KEPT_TURNS,
-    Conversation,
-    Reply,
-    Turn,
-    export,
-)
 from kimi_demo.tasks import Memory, TaskTable
+from kimi_demo.ui.reply import Reply
+from tests.turns import turn_of
 
 RATE = 24_000
 TASKS = TaskTable()
 CODES = (5, 0, 9)
-DONE = Finished("stop", 9, 1, 3, Timings(0.1, 0.2, 0.3, 0.5), CODES)
+DONE = Finished("stop", 9, 1, 3, audio_codes=CODES)
 
 
 def tone(seconds, rate=RATE):
@@ -52,11 +49,11 @@ def test_a_turn_is_the_fold_of_its_events():
     pieces = tone(0.5), tone(0.25)
     sounds = [AudioDelta(piece, RATE) for piece in pieces]
     events = [Started(9), TextDelta("he"), sounds[0], TextDelta("llo"), sounds[1], DONE]
-    turn = Turn.answered("hi", 3, events)
+    turn = Turn.of("hi", 3, events)
     assert (turn.answer_text, turn.answer_codes, turn.seed) == ("hello", CODES, 3)
     np.testing.assert_array_equal(turn.waveform, np.concatenate(pieces))
     assert turn.spoken.sample_rate == RATE
-    broken_off = Turn.answered("hi", 3, events[:3])
+    broken_off = Turn.of("hi", 3, events[:3])
     assert (broken_off.answer_text, broken_off.answer_codes) == ("he", ())
     assert broken_off.finished is None
     np.testing.assert_array_equal(broken_off.waveform, pieces[0])
@@ -65,13 +62,11 @@ def test_a_turn_is_the_fold_of_its_events():
 def test_what_the_model_heard_is_kept_beside_the_answer_and_not_told_again():
     sound = heard(1.0)
     events = [HeardDelta(" what time "), HeardDelta("is it?"), TextDelta("five."), DONE]
-    turn = Turn.answered(sound, 0, events)
+    turn = Turn.of(sound, 0, events)
     assert (turn.heard_text, turn.answer_text) == ("what time is it?", "five.")
-    asked, answered = turn.messages(TASKS)
+    asked, answered = turn.messages()
     assert (asked.parts, answered.parts) == ((AudioPart(sound),), (SpokenPart(CODES, "five."),))
-    archive = zipfile.ZipFile(
-        io.BytesIO(export(talked(turn), Capabilities("n", "", "cpu", 1, RATE)))
-    )
+    archive = zipfile.ZipFile(io.BytesIO(export(talked(turn), "n", "")))
     question, _ = json.loads(archive.read("conversation.json"))["messages"]
     assert question == {
         "role": "user",
@@ -79,7 +74,7 @@ def test_what_the_model_heard_is_kept_beside_the_answer_and_not_told_again():
         "heard": "what time is it?",
         "wav": "01-user.wav",
     }
-    assert Turn.answered(sound, 0, events[:2]).is_unanswered
+    assert Turn.of(sound, 0, events[:2]).is_unanswered
 
 
 def test_history_keeps_the_tokens_of_what_was_spoken():
@@ -89,7 +84,7 @@ def test_history_keeps_the_tokens_of_what_was_spoken():
         Turn(sound, "in writing"),
         Turn("go on", "broken of", (), tone(0.5)),
     )
-    messages = conversation.messages(TASKS)
+    messages = conversation.messages()
     assert [m.role for m in messages] == ["user", "assistant"] * 3
     assert [part for m in messages for part in m.parts] == [
         TextPart("hello"),
@@ -103,7 +98,7 @@ def test_history_keeps_the_tokens_of_what_was_spoken():
 
 def test_old_questions_are_read_like_new_ones():
     tasks = TaskTable(text_normalizer="spoken")
-    request = talked(Turn("2 + 3?", "five")).request(tasks, "7:30", 0, "both")
+    request = turn_of(talked(Turn("2 + 3?", "five")).intent("7:30"), tasks)
     assert request.messages[0].parts == (TextPart("Two plus three?"),)
     assert request.messages[2].parts == (TextPart("Seven thirty"),)
 
@@ -144,39 +139,48 @@ def test_a_visitors_memory_has_an_end():
 def test_old_turns_fall_out_of_the_front(memory, asked, remembered):
     conversation = talked(*(spoken(heard(10.0), str(n), 2.0) for n in range(3)))
     tasks = dataclasses.replace(TASKS, memory=memory)
-    request = conversation.request(tasks, asked, 7, "both")
+    request = turn_of(conversation.intent(asked, 7, "both"), tasks)
     answers = [m.parts[0].text for m in request.messages if m.role == "assistant"]
     assert answers == ["0", "1", "2"][3 - remembered :]
     assert len(request.messages) == 2 * remembered + 1
     assert (request.seed, request.output) == (7, "both")
 
 
+def test_a_question_of_before_that_cannot_be_read_is_forgotten_with_all_before_it():
+    talk = talked(Turn("one", "1"), Turn("Привет", "2"), Turn("three", "3"))
+    told = turn_of(talk.intent("four"), TaskTable(text_normalizer="spoken")).messages
+    assert [part.text for m in told for part in m.parts] == ["three", "3", "four"]
+
+
 def test_what_cannot_be_answered_is_refused():
     with pytest.raises(InputError, match="nothing"):
-        Conversation().request(TASKS, "  ")
+        turn_of(Conversation().intent("  "))
     with pytest.raises(AudioError, match="silent"):
-        Conversation().request(TASKS, Audio(np.zeros(16_000, np.float32), 16_000))
+        turn_of(Conversation().intent(Audio(np.zeros(16_000, np.float32), 16_000)))
 
 
 def test_an_interrupted_reply_keeps_what_came():
-    request = Conversation().request(TASKS, "hi", seed=4)
-    reply = Reply("hi", request)
-    assert reply.take(TextDelta("hel"))
+    intent = Conversation().intent("hi", seed=4)
+    reply = Reply("hi", intent)
+    script = [TextDelta("hel"), *[Stepped(1, 0)] * 1000, TextDelta("lo"), DONE]
+    engine = ScriptedEngine(script, Capabilities("n", "", "cpu", 1, RATE), pause_s=0.01)
+    events = reply.events(engine)
+    assert TextDelta("hel") in events
     assert reply.turn().answer_text == "hel"
     reply.interrupt()
-    assert not reply.take(TextDelta("lo"))
-    assert reply.interrupted
+    assert list(events) == []
     assert (reply.turn().answer_text, reply.turn().seed) == ("hel", 4)
-    assert Reply("hi", request).id != reply.id
+    engine.close()
+    assert engine.endings == ["cancelled"]
+    assert Reply("hi", intent).id != reply.id
 
 
 def test_the_export_holds_everything_and_repeats_exactly():
-    capabilities = Capabilities("nano", "a label", "cpu", 1, RATE)
     conversation = talked(
         Turn("你好", "hello", CODES, tone(0.5), RATE, 3, DONE), Turn(heard(1.0), "in writing")
     )
-    content = export(conversation, capabilities)
-    assert content == export(conversation, capabilities)
+    content = export(conversation, "nano", "a label")
+    assert content == export(conversation, "nano", "a label")
     archive = zipfile.ZipFile(io.BytesIO(content))
     facts = json.loads(archive.read("conversation.json"))
     assert (facts["model"], facts["label"]) == ("nano", "a label")

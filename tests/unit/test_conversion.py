@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from kimi_demo.checkpoint import conversion, source
+from kimi_demo.checkpoint import conversion, locate
 from kimi_demo.checkpoint.layout import Layout
 from kimi_demo.cli import convert as command
 from kimi_demo.errors import CheckpointError
@@ -140,6 +140,7 @@ print(1024 * (peak_kb() - before))
 
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="measured by Linux")
+@pytest.mark.slow
 def test_optimizer_copies_cost_no_memory(release, tmp_path):
     """200 MB are kept of 600 MB; less than 300 MB may be resident at any time."""
     weights = {f"blocks.{n}.weight": torch.zeros(10 * MEGABYTE // 4) for n in range(20)}
@@ -282,6 +283,7 @@ conversion.convert(Layout.of(folder), folder, report, out)
 """
 
 
+@pytest.mark.slow
 def test_a_kill_leaves_nothing_that_loads(release, convert, tmp_path):
     unconverted = Layout.of(release).unconverted
     died = python(KILLED, release, tmp_path / "cache", check=False)
@@ -324,7 +326,7 @@ def test_another_file_is_never_taken_for_a_converted_one(changed, release, lines
 
 
 def test_what_is_safetensors_stays_where_it_is(tmp_path):
-    layout = source.find("nano")
+    layout = locate.find("nano")
     assert conversion.with_safetensors(layout, tmp_path / "cache", print) == layout
     assert not (tmp_path / "cache").exists()
 
@@ -345,6 +347,7 @@ load_vocoder(layout.vocoder)
 """
 
 
+@pytest.mark.slow
 def test_two_processes_may_start_at_once(release, tmp_path):
     call = [sys.executable, "-c", AT_ONCE, str(release), str(tmp_path / "cache")]
     both = [

@@ -173,6 +173,17 @@ def test_other_whole_files_say_theirs(format):
     assert soundfile.info(io.BytesIO(data)).frames == 0.5 * RATE
 
 
+def test_a_whole_flac_is_read_by_libsndfile_and_a_streamed_one_without_seeking(tmp_path):
+    sound = Audio(sweep(0.7), RATE)
+    whole, rate = soundfile.read(io.BytesIO(encoded(sound, "flac")), dtype="int16")
+    assert (whole.astype("<i2").tobytes(), rate) == (sound.pcm16(), RATE)
+    begun = streamed(sound.waveform, "flac")
+    assert int.from_bytes(begun[18:26]) % 2**36 == 0  # FLAC's way to say "unknown"
+    path = tmp_path / "begun.flac"
+    path.write_bytes(begun)
+    assert read(path).pcm16() == sound.pcm16()  # libsndfile, told not to seek
+
+
 @pytest.mark.parametrize("format", FORMATS)
 @pytest.mark.parametrize("speed", [1.0, 2.0])
 def test_no_sound_makes_a_file_all_the_same(format, speed):

@@ -6,11 +6,20 @@ import pytest
 from kimi_demo.engine.base import Capabilities
 from kimi_demo.engine.scripted import ScriptedEngine
 from kimi_demo.errors import EngineError
-from kimi_demo.events import AudioDelta, Finished, Started, TextDelta, Timings, collect
-from kimi_demo.messages import Message, Request, TextPart
+from kimi_demo.events import (
+    AudioDelta,
+    Finished,
+    Queued,
+    Started,
+    Stopwatch,
+    TextDelta,
+    Timings,
+    collect,
+)
+from kimi_demo.intents import Chat
 
 CAPABILITIES = Capabilities("script", "a script", "cpu", 0, 24_000)
-REQUEST = Request((Message("user", (TextPart("hi"),)),))
+INTENT = Chat.about("hi")
 FINISHED = Finished("stop", 3, 2, 4, Timings(0.1, 0.2, 1.0, 2.0))
 
 
@@ -49,10 +58,30 @@ def test_the_real_time_factor_needs_sound():
     assert Timings(0.1, None, 1.0, 0.0).rtf is None
 
 
+def test_a_stopwatch_counts_from_the_moment_at_which_nobody_is_ahead():
+    now = [10.0]
+    watch = Stopwatch(lambda: now[0])
+
+    def take(event, at):
+        now[0] = at
+        return watch.take(event)
+
+    take(Queued(1), 12.0)
+    take(Queued(0), 15.0)
+    take(Queued(0), 15.5)  # an engine that has nothing to tell yet
+    take(AudioDelta(np.zeros(24_000, np.float32), 24_000), 15.6)  # a pause
+    take(TextDelta("a"), 16.0)
+    take(AudioDelta(np.ones(12_000, np.float32), 24_000), 17.0)
+    take(TextDelta("b"), 17.5)
+    finished = take(Finished("stop", 1, 2, 3), 18.0)
+    assert finished == Finished("stop", 1, 2, 3, Timings(1.0, 2.0, 3.0, 1.5))
+
+
 def test_the_scripted_engine_plays_its_script_and_remembers():
     engine = ScriptedEngine(script(), CAPABILITIES)
-    assert collect(engine.stream(REQUEST)).text == "hello"
-    assert engine.requests == [REQUEST]
+    assert collect(engine.stream(INTENT)).text == "hello"
+    assert engine.intents == [INTENT]
+    assert [turn.messages for turn in engine.turns] == [INTENT.messages]
     assert engine.endings == ["finished"]
 
 
@@ -61,12 +90,12 @@ def test_a_script_may_depend_on_the_request():
         return [TextDelta(request.messages[0].parts[0].text), FINISHED]
 
     engine = ScriptedEngine(echo, CAPABILITIES)
-    assert collect(engine.stream(REQUEST)).text == "hi"
+    assert collect(engine.stream(INTENT)).text == "hi"
 
 
 def test_closing_the_stream_cancels():
-    engine = ScriptedEngine(script(), CAPABILITIES)
-    stream = engine.stream(REQUEST)
-    next(stream)
+    engine = ScriptedEngine(script(), CAPABILITIES, pause_s=0.05)
+    stream = engine.stream(INTENT)
+    assert any(isinstance(event, TextDelta) for event in stream)
     stream.close()
     assert engine.endings == ["cancelled"]

@@ -1,27 +1,22 @@
 """From options to an engine: the plan, maps by hand, and choices that this machine cannot serve."""
 
+import gc
 import json
 import logging
+import weakref
 
 import pytest
 import torch
 
 from kimi_demo.checkpoint import conversion, loading
-from kimi_demo.engine import factory
 from kimi_demo.engine.factory import create_engine
 from kimi_demo.errors import CheckpointError
 from kimi_demo.events import collect
+from kimi_demo.intents import Speak
 from kimi_demo.options import ModelOptions
 
 ALL_ON_CPU = {"": "cpu"}
 LAST_LAYER_ON_DISK = {"": "cpu", "model.layers.5": "disk"}
-
-
-@pytest.fixture(autouse=True)
-def _nothing_is_kept():
-    factory._loaded.cache_clear()
-    yield
-    factory._loaded.cache_clear()
 
 
 @pytest.fixture
@@ -38,20 +33,42 @@ def options(tmp_path):
 
 
 def spoken(engine):
-    request = engine.capabilities.tasks.speech("hello.")
-    answer = collect(engine.stream(request))
+    answer = collect(engine.stream(Speak("hello.")))
     engine.close()
     return answer.waveform
 
 
 def test_the_plan_comes_before_the_model(caplog, monkeypatch):
     def load(layout, placement):
-        assert "embedding and adaptor" in caplog.text
+        assert "flow and vocoder" in caplog.text
         raise CheckpointError("enough")
 
     monkeypatch.setattr(loading, "load", load)
     with caplog.at_level(logging.INFO), pytest.raises(CheckpointError, match="enough"):
         create_engine(ModelOptions(device="cpu"))
+
+
+def test_the_last_engine_to_close_frees_the_model(monkeypatch):
+    loaded = []
+
+    def load(*args):
+        checkpoint = loading_load(*args)
+        loaded.append(weakref.ref(checkpoint.language_model))
+        return checkpoint
+
+    loading_load = loading.load
+    monkeypatch.setattr(loading, "load", load)
+    options = ModelOptions(device="cpu")
+    engines = [create_engine(options) for _ in range(2)]
+    assert len(loaded) == 1  # for both
+    engines[0].close()
+    gc.collect()
+    assert loaded[0]() is not None
+    assert len(spoken(engines[1])) > 0  # still open, then closed
+    gc.collect()
+    assert loaded[0]() is None
+    create_engine(options).close()
+    assert len(loaded) == 2
 
 
 def test_a_map_by_hand_changes_places_and_no_sound(options):

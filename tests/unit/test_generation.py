@@ -6,7 +6,7 @@ from itertools import chain, product, repeat
 import pytest
 import torch
 
-from kimi_demo.checkpoint.source import EMBEDDED_FOLDER as NANO
+from kimi_demo.checkpoint.locate import EMBEDDED_FOLDER as NANO
 from kimi_demo.errors import PromptError
 from kimi_demo.messages import Sampling, StreamSampling
 from kimi_demo.model.generation import (

@@ -17,11 +17,12 @@ from urllib.parse import unquote, urlsplit
 import pytest
 from huggingface_hub import constants
 
-from kimi_demo.checkpoint import conversion, hub, source
+from kimi_demo.checkpoint import conversion, hub, locate
 from kimi_demo.checkpoint.writing import write
 from kimi_demo.engine import factory
 from kimi_demo.errors import CheckpointError
-from kimi_demo.model.tensors import FILE, stored_in
+from kimi_demo.model.files import FILE
+from kimi_demo.model.tensors import stored_in
 from kimi_demo.options import ModelOptions
 from tests.release import SPEECH_TOKENIZER
 
@@ -177,7 +178,7 @@ def set_endpoint(monkeypatch, address):
 
 
 def find(name=hub.RELEASE, revision=None):
-    return source.find(name, revision, report=lambda line: None)
+    return locate.find(name, revision, report=lambda line: None)
 
 
 def refuses(name, words, revision=None):
@@ -240,7 +241,7 @@ def test_other_repositories_are_taken_as_they_are_today(served, released):
 
 
 def test_a_converted_repository_has_no_pickle_fetched(served, released, tmp_path):
-    layout = source.find(str(released))
+    layout = locate.find(str(released))
     converted = tmp_path / "converted"
     conversion.convert(layout, converted, lambda line: None, tmp_path / "locks")
     for path in layout.root.rglob("*"):
@@ -257,7 +258,7 @@ def test_shards_of_every_part_are_fetched(served, released, tmp_path):
     root = tmp_path / "parted"
     shutil.copytree(released, root)
     shutil.copytree(released.parent / SPEECH_TOKENIZER, root / "speech_tokenizer")
-    conversion.convert(source.find(str(root)), root, lambda line: None, tmp_path / "locks")
+    conversion.convert(locate.find(str(root)), root, lambda line: None, tmp_path / "locks")
     folders = [root, *(path for path in root.iterdir() if (path / FILE).exists())]
     assert len(folders) == 5
     for folder in folders:
@@ -322,7 +323,7 @@ def test_a_base_checkpoint_is_pointed_out(served, released):
     base = "moonshotai/Kimi-Audio-7B"
     served.repositories[base] = {NEWER: released}
     said = []
-    source.find(base, report=said.append)
+    locate.find(base, report=said.append)
     assert any("base checkpoint, which cannot chat" in line for line in said)
 
 
@@ -331,7 +332,7 @@ def test_a_folder_goes_before_the_hub(served, released, monkeypatch):
     name = f"{released.parent.name}/{released.name}"
     assert hub.is_hub_id(name)
     assert find(name).root == Path(name)
-    assert find("nano").root == source.EMBEDDED_FOLDER
+    assert find("nano").root == locate.EMBEDDED_FOLDER
     assert served.asked == []
 
 
@@ -342,7 +343,7 @@ def test_what_is_no_hub_id(name):
 
 def test_the_environment_is_obeyed(served, tmp_path):
     """HF_HUB_OFFLINE in a process of its own: not even a hub that would answer is asked."""
-    program = f"from kimi_demo.checkpoint import source; source.find({hub.RELEASE!r})"
+    program = f"from kimi_demo.checkpoint import locate; locate.find({hub.RELEASE!r})"
     own = {"HF_ENDPOINT": constants.ENDPOINT, "HF_HOME": str(tmp_path), "HF_HUB_OFFLINE": "1"}
     run = subprocess.run(
         [sys.executable, "-c", program],
@@ -358,7 +359,7 @@ def test_the_environment_is_obeyed(served, tmp_path):
 
 
 def test_what_would_be_fetched_is_told_before(served, released):
-    told = source.pending(hub.RELEASE)
+    told = locate.pending_downloads(hub.RELEASE)
     assert served.fetched(hub.RELEASE) <= {"revision", "tree"}
     layout = find()
     arrived = served.fetched(hub.RELEASE) - {"revision", "tree"}
@@ -366,13 +367,12 @@ def test_what_would_be_fetched_is_told_before(served, released):
     assert {file.repo for file in told} == {hub.RELEASE, hub.SPEECH_TOKENIZER}
     sizes = {file.name: file.num_bytes for file in told if file.repo == hub.RELEASE}
     assert all((layout.root / name).stat().st_size == size for name, size in sizes.items())
-    assert source.pending(hub.RELEASE) == []
-    assert source.pending(str(released)) == []
+    assert locate.pending_downloads(hub.RELEASE) == []
+    assert locate.pending_downloads(str(released)) == []
 
 
 def test_a_start_plans_from_configurations_before_it_fetches_weights(served, tmp_path, monkeypatch):
     monkeypatch.setattr(conversion, "default_cache", lambda: tmp_path / "converted")
-    factory._loaded.cache_clear()
     with pytest.raises(CheckpointError, match="does not fit"):
         factory.create_engine(ModelOptions(hub.RELEASE, device="cpu", max_memory="cpu=1MiB"))
     for repo in (hub.RELEASE, hub.SPEECH_TOKENIZER):
@@ -382,8 +382,6 @@ def test_a_start_plans_from_configurations_before_it_fetches_weights(served, tmp
     engine = factory.create_engine(ModelOptions(hub.RELEASE, device="cpu"))
     assert engine.capabilities.model == "Kimi-Audio"
     engine.close()
-    factory._loaded.cache_clear()
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
     set_endpoint(monkeypatch, NOBODY)
     factory.create_engine(ModelOptions(hub.RELEASE, device="cpu")).close()
-    factory._loaded.cache_clear()

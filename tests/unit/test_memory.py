@@ -2,8 +2,8 @@
 
 import pytest
 
+from kimi_demo.engine.tasks.memory import exchanges, newest, remembered, seconds
 from kimi_demo.messages import Message, SpokenPart, TextPart
-from kimi_demo.services.memory import exchanges, newest, remembered, seconds
 from kimi_demo.tasks import Memory
 
 

@@ -3,210 +3,176 @@
 import dataclasses
 import json
 from collections import Counter
+from itertools import cycle
 
 import pytest
 import torch
 from accelerate import dispatch_model
 from safetensors.torch import save_file
-from transformers import WhisperConfig
-from transformers.models.whisper.modeling_whisper import WhisperEncoder
 
-from kimi_demo.checkpoint import loading, source
-from kimi_demo.checkpoint.arranging import crossings
+from kimi_demo.checkpoint import loading, locate
 from kimi_demo.checkpoint.loading import load_language_model
-from kimi_demo.checkpoint.placement import GIB, Placement, execution_device, place_of
-from kimi_demo.checkpoint.planning import free_memory, plan
-from kimi_demo.checkpoint.released import RELEASED
-from kimi_demo.checkpoint.sizing import Parts
+from kimi_demo.checkpoint.parts import EmptyParts
+from kimi_demo.checkpoint.placement import (
+    GIB,
+    Placement,
+    execution_device,
+    layers_of,
+    place_of,
+    unsplit_modules,
+)
+from kimi_demo.checkpoint.planning import Precision, free_memory, plan
+from kimi_demo.checkpoint.released import RELEASED, write_configuration
 from kimi_demo.errors import CheckpointError
 from kimi_demo.model.config import LanguageModelConfig
-from kimi_demo.model.detokenizer.flow import FlowTransformer
-from kimi_demo.model.detokenizer.vocoder import Vocoder
-from kimi_demo.model.language_model import LanguageModel, Places
+from kimi_demo.model.files import INDEX
+from kimi_demo.model.language_model import Feed, LanguageModel, Places
 from kimi_demo.model.prompt import PromptStreams
-from kimi_demo.model.tensors import INDEX
 
 CPU = torch.device("cpu")
-
-
-def values_of(module):
-    return sum(tensor.numel() for tensor in (*module.parameters(), *module.buffers()))
+INT8, INT4 = Precision(quantization="int8"), Precision(quantization="int4")
 
 
 @pytest.fixture(scope="module")
-def released():
-    """What the release holds. The speech tokenizer is half of an encoder and a codebook."""
-    whisper = {"d_model": 1280, "encoder_attention_heads": 20, "encoder_ffn_dim": 5120}
-    with torch.device("meta"):
-        encoder = WhisperEncoder(WhisperConfig(num_mel_bins=128, encoder_layers=32, **whisper))
-        half = WhisperEncoder(WhisperConfig(num_mel_bins=128, encoder_layers=16, **whisper))
-        flow, vocoder = FlowTransformer(RELEASED.flow), Vocoder(RELEASED.vocoder)
-    return Parts(
-        RELEASED.language_model,
-        values_of(half) + 16_384 * 1280,
-        values_of(encoder),
-        values_of(flow) + values_of(vocoder),
-    )
+def released(tmp_path_factory):
+    return EmptyParts.of(write_configuration(RELEASED, tmp_path_factory.mktemp("c") / "released"))
 
 
-def cards(*sizes, **more):
-    return {index: f"{size}GiB" for index, size in enumerate(sizes)} | more
+def gib(*sizes, **more):
+    """Memory of GPUs by number, and of others by name."""
+    return {at: size * GIB for at, size in (dict(enumerate(sizes)) | more).items()}
 
 
-def layers_of(placement, config):
-    """Cached layer -> place, in the order of the cache."""
-    names = [f"model.layers.{i}" for i in range(config.num_layers)]
-    names += [f"model.mimo_layers.{i}" for i in range(config.num_audio_layers)]
-    return {name: place_of(placement.language_model, name) for name in names}
-
-
-def check(placement, config, memory):
+def check(placement, memory):
     """No device above its limit, every tensor in one place, no layer split; rows add up."""
     used = Counter()
     for row in placement.rows:
         assert row.num_bytes > 0
         used[row.place] += row.num_bytes
     for place, size in memory.items():
-        assert used.get(place, 0) <= int(size.removesuffix("GiB")) * GIB
-    tensors = LanguageModel.empty(config, "meta").state_dict()
-    for name in tensors:
+        assert used.get(place, 0) <= size
+    model = LanguageModel.empty(RELEASED.language_model, "meta")
+    for name in model.state_dict():
         around = [m for m in placement.language_model if m == "" or name.startswith(f"{m}.")]
         assert len(around) == 1, name
-    for module in placement.language_model:
-        parts = module.split(".")
-        assert len(parts) <= (3 if "layers" in module else 2), module
+    for layer in layers_of(model):
+        assert not [m for m in placement.language_model if m.startswith(f"{layer}.")]
+    rows = [row for row in placement.rows if row.group == "language model"]
     if placement.quantization is None:
-        weights = [row for row in placement.rows if row.group.startswith(LANGUAGE_MODEL_GROUPS)]
-        learned = sum(tensor.numel() for tensor in tensors.values())
-        assert learned == 9_766_334_464
-        assert sum(row.num_bytes for row in weights) == learned * placement.dtype.itemsize
-
-
-LANGUAGE_MODEL_GROUPS = ("embedding", "trunk", "text", "audio")
-
-
-@pytest.mark.parametrize("sizes", [(16, 16), (24, 24), (24,) * 4, (48,), (80,), (12,) * 3])
-def test_the_release_fits(released, sizes):
-    memory = cards(*sizes)
-    placement = plan(released, max_memory=memory)
-    check(placement, released.language_model, memory)
+        assert sum(row.num_bytes for row in rows) == 9_766_334_464 * placement.dtype.itemsize
     cache = [row.num_bytes for row in placement.rows if row.group.startswith("cache")]
     assert sum(cache) == 34 * 2 * 4 * 128 * 8192 * 2
 
 
-def test_one_gpu_is_not_split(released):
-    for sizes in ((48,), (80,), (24, 24), (24,) * 4):
-        placement = plan(released, max_memory=cards(*sizes))
-        assert dict(placement.language_model) == {"": "cuda:0"}
-        last = torch.device("cuda", len(sizes) - 1)
-        parts = (placement.speech_tokenizer, placement.acoustic_encoder, placement.detokenizer)
-        assert parts == (last,) * 3
+@pytest.mark.parametrize(
+    "sizes", [(16, 16), (24, 24), (48,), (80,), (12,) * 3, (20, 14), (10,) * 4]
+)
+def test_the_release_fits(released, sizes):
+    placement = plan(released, gib(*sizes))
+    check(placement, gib(*sizes))
+    assert {row.place for row in placement.rows} == set(range(len(sizes)))
+    for part in (placement.speech_tokenizer, placement.acoustic_encoder, placement.detokenizer):
+        assert part == torch.device("cuda", 0)
 
 
-def test_the_small_gpu_of_two_takes_the_speech_parts(released):
-    placement = plan(released, max_memory=cards(8, 48))
-    assert dict(placement.language_model) == {"": "cuda:1"}
-    assert placement.detokenizer == torch.device("cuda", 0)
+@pytest.mark.parametrize(("sizes", "gpu"), [((48,), 0), ((24, 24), 1), ((8, 48), 1), ((80, 4), 0)])
+def test_one_gpu_with_room_holds_the_whole_language_model(released, sizes, gpu):
+    assert dict(plan(released, gib(*sizes)).language_model) == {"": gpu}
 
 
-@pytest.mark.parametrize("sizes", [(16, 16), (12, 12, 12), (20, 14), (10, 10, 10, 10)])
-def test_fewest_moves_of_all_cuts(released, sizes):
-    """No way to cut the two orders into as many pieces moves the hidden states less often."""
-    config = released.language_model
-    placement = plan(released, max_memory=cards(*sizes))
-    blocks = {name: place for name, place in placement.language_model.items() if name != ""}
-    pieces = len(set(blocks.values()))
-    assert pieces > 1
-    assert crossings(blocks, config) == pieces - 1  # a chain cannot be cut with fewer
-
-
-def test_crossings_are_counted_on_both_branches(released):
-    config = released.language_model
-    whole = dict.fromkeys(plan(released, max_memory=cards(16, 16)).language_model, 0)
-    assert crossings(whole, config) == 0
-    assert crossings(whole | {"lm_head": 1}, config) == 1
-    assert crossings(whole | {"lm_head": 1, "mimo_output": 1}, config) == 2
-    assert crossings(whole | {"model.layers.21": 1}, config) == 3  # in, and out to both branches
-    assert crossings(whole | {"model.layers.3": "cpu"}, config) == 0  # computes on GPU 0
+def test_a_first_gpu_too_small_for_the_speech_parts(released):
+    placement = plan(released, gib(4, 48))
+    assert placement.detokenizer == torch.device("cuda", 1)
+    check(placement, gib(4, 48))
 
 
 def test_too_small_says_what_would_fit(released):
+    memory = gib(24, cpu=64)
     with pytest.raises(CheckpointError) as caught:
-        plan(released, max_memory=cards(24, cpu="64GiB"))
+        plan(released, memory)
     message = str(caught.value)
     assert "\n" not in message
-    for remedy in ("--quantize int8 or int4", "--offload cpu", "one GPU of 32 GiB", "two GPUs of"):
+    assert "needs 27.2 GiB, but there is GPU 0 with 24.0 GiB" in message
+    for remedy in ("--quantize int8", "--quantize int4", "--offload cpu", "--max-memory"):
         assert remedy in message
-    plan(released, max_memory=cards(32))  # what it says is true
-    for quantization in ("int8", "int4"):
-        memory = cards(24)
-        placement = plan(released, max_memory=memory, quantization=quantization)
-        check(placement, released.language_model, memory)
+    for precision in (INT8, INT4):  # what it says is true
+        check(plan(released, memory, precision), memory)
+    check(plan(released, gib(28)), gib(28))
     with pytest.raises(CheckpointError, match=r"GPU 0 with 8\.0 GiB") as caught:
-        plan(released, max_memory=cards(8, cpu="64GiB"))
+        plan(released, gib(8, cpu=64))
     assert "quantize" not in str(caught.value)  # would not fit either
-    with pytest.raises(CheckpointError, match="no size"):
-        plan(released, max_memory={0: "many"})
-    with pytest.raises(CheckpointError, match="no memory 'disk'"):
-        plan(released, max_memory={0: "24GiB", "disk": "1GiB"})
 
 
 def test_offload(released):
-    memory = cards(24, cpu="64GiB")
-    placement = plan(released, max_memory=memory, offload="cpu")
-    check(placement, released.language_model, memory)
+    memory = gib(24, cpu=64)
+    placement = plan(released, memory, offload="cpu")
+    check(placement, memory)
     assert placement.speech_tokenizer == placement.acoustic_encoder == CPU
     assert placement.detokenizer == torch.device("cuda", 0)
-    places = set(placement.language_model.values())
-    assert places == {0, "cpu"}
-    memory = cards(12, cpu="8GiB")
+    assert set(placement.language_model.values()) == {0, "cpu"}
+    memory = gib(12, cpu=8)
     with pytest.raises(CheckpointError, match="--offload disk"):
-        plan(released, max_memory=memory, offload="cpu")
-    placement = plan(released, max_memory=memory, offload="disk")
-    check(placement, released.language_model, memory)
+        plan(released, memory, offload="cpu")
+    placement = plan(released, memory, offload="disk")
+    check(placement, memory)
     assert set(placement.language_model.values()) == {0, "cpu", "disk"}
     executing = {execution_device(placement.language_model, n) for n in placement.language_model}
     assert executing == {torch.device("cuda", 0)}
+    whole = plan(released, gib(16, cpu=64), INT4, offload="cpu")  # the encoders make room
+    assert (whole.acoustic_encoder, dict(whole.language_model)) == (CPU, {"": 0})
+
+
+def test_what_fits_is_not_offloaded(released):
+    memory = gib(80, cpu=64)
+    assert plan(released, memory, offload="disk") == plan(released, memory)
 
 
 def test_without_a_gpu(released):
-    assert dict(plan(released, max_memory={"cpu": "32GiB"}).language_model) == {"": "cpu"}
+    assert dict(plan(released, gib(cpu=32)).language_model) == {"": "cpu"}
+    memory = gib(cpu=16)
     with pytest.raises(CheckpointError, match=r"cpu with 16\.0 GiB.*--offload disk"):
-        plan(released, max_memory={"cpu": "16GiB"})
-    memory = {"cpu": "16GiB"}
-    placement = plan(released, max_memory=memory, offload="disk")
-    check(placement, released.language_model, memory)
+        plan(released, memory)
+    placement = plan(released, memory, offload="disk")
+    check(placement, memory)
     assert set(placement.language_model.values()) == {"cpu", "disk"}
 
 
+def test_every_slot_has_a_cache(released):
+    def cache(slots):
+        rows = plan(released, gib(80), slots=slots).rows
+        return sum(row.num_bytes for row in rows if row.group.startswith("cache"))
+
+    assert cache(16) == 16 * cache(1)
+    with pytest.raises(CheckpointError, match=r"needs 35\.2 GiB"):  # 27.2, and 15 caches
+        plan(released, gib(32), slots=16)
+
+
 def test_the_table(released):
-    table = plan(released, max_memory=cards(16, 16)).table().splitlines()
+    table = plan(released, gib(16, 16)).table().splitlines()
     assert len({len(line) for line in table}) == 1
-    assert table[0].split() == ["module", "group", "device", "GiB"]
+    assert table[0].split() == ["what", "device", "GiB"]
     assert any(line.startswith("sum") and "GPU 1" in line for line in table)
 
 
-def test_the_embedded_checkpoint_on_this_machine():
-    parts = Parts.of(source.find("nano"))
-    placement = plan(parts, max_memory=free_memory("cpu"), dtype=torch.float32)
-    assert placement.language_model == Placement.on("cpu").language_model
-    assert placement.main_device == CPU
+FULL = Precision(torch.float32)
 
 
 def test_a_plan_that_needs_the_disk_is_loaded_as_planned():
-    layout = source.find("nano")
-    whole = plan(Parts.of(layout), max_memory=free_memory("cpu"), dtype=torch.float32)
-    total = sum(row.num_bytes for row in whole.rows)
-    tight = {"cpu": total - 8_000_000}
+    layout = locate.find("nano")
+    parts = EmptyParts.of(layout)
+    whole = plan(parts, free_memory("cpu"), FULL)
+    assert whole.language_model == Placement.on("cpu").language_model
+    tight = {"cpu": sum(row.num_bytes for row in whole.rows) - 8_000_000}
     with pytest.raises(CheckpointError, match="--offload disk"):
-        plan(Parts.of(layout), max_memory=tight, dtype=torch.float32)
-    parted = plan(Parts.of(layout), max_memory=tight, dtype=torch.float32, offload="disk")
-    expected, found = (
-        logits_of(loading.load(layout, placement).language_model) for placement in (whole, parted)
+        plan(parts, tight, FULL)
+    parted = plan(parts, tight, FULL, offload="disk")
+    fused, spread_out = (
+        loading.load(layout, placement).language_model for placement in (whole, parted)
     )
     assert "disk" in parted.language_model.values()
-    for logits, same in zip(found, expected, strict=True):
-        assert torch.equal(logits, same)
+    rows = cycle((fused.text_rows, fused.audio_rows))  # a model in one place scores these alone
+    for logits, same, ids in zip(logits_of(spread_out), logits_of(fused), rows, strict=False):
+        torch.testing.assert_close(logits[..., ids.start : ids.stop], same, atol=1e-4, rtol=1e-4)
 
 
 # A small model, filled and run.
@@ -256,18 +222,15 @@ def logits_of(model):
     with torch.inference_mode():
         found = [model.prefill(prompt, cache, slot=1, all_positions=True)]
         for position in (5, 6, 7):
-            ids = torch.full((2,), 10 + position, device=model.device)
-            positions = torch.full((2,), position, device=model.device)
-            found.append(model.decode(ids, ids + 5, positions, cache, position + 1))
+            feed = Feed(1, position, 10 + position, 15 + position)
+            found.append(model.decode([feed], cache))
     return [logits for step in found for logits in (step.text, step.audio)]
 
 
 def spread(config, choose):
     """A map of all modules that are never split; choose: number of the module -> place."""
-    depths = {"layers": 3, "mimo_layers": 3, "lm_head": 1, "mimo_output": 1}
-    names = [name.split(".") for name in LanguageModel.empty(config, "meta").state_dict()]
-    modules = [".".join(n[: depths.get(n[1], depths.get(n[0], 2))]) for n in names]
-    return {module: choose(number) for number, module in enumerate(dict.fromkeys(modules))}
+    modules = unsplit_modules(LanguageModel.empty(config, "meta"))
+    return {module: choose(number) for number, module in enumerate(modules)}
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
@@ -295,7 +258,7 @@ def test_everything_on_disk(small, folder):
 def test_caches_masks_and_tables_follow_the_layers(small):
     """The meta device stands for a second one: it refuses tensors of the first."""
     model = LanguageModel(small).eval().requires_grad_(False)
-    device_map = spread(small, lambda n: "cpu" if n < 4 else "meta")
+    device_map = spread(small, lambda n: "cpu" if n < 6 else "meta")
     dispatch_model(model, device_map, "cpu")
     layers = ("layers.0", "layers.1", "layers.2", "layers.3", "mimo_layers.0", "mimo_layers.1")
     devices = tuple(torch.device(device_map[f"model.{layer}"]) for layer in layers)

@@ -9,7 +9,7 @@ import torch
 from accelerate import dispatch_model
 from safetensors.torch import save_file
 
-from kimi_demo.checkpoint import loading, source
+from kimi_demo.checkpoint import loading, locate
 from kimi_demo.checkpoint.loading import load_language_model
 from kimi_demo.checkpoint.quantization import check_quantizable, quantize, scheme, stored_bytes
 from kimi_demo.errors import CheckpointError
@@ -19,7 +19,7 @@ from kimi_demo.model.prompt import PromptStreams
 from kimi_demo.model.tensors import StoredTensor
 
 CPU = torch.device("cpu")
-FOLDER = source.find("nano").root
+FOLDER = locate.find("nano").root
 # Of the embedded model over random ids: standard deviation of the error of logits over that of the
 # logits, and share of positions with the same likeliest id, at worst of both streams. Measured with
 # torchao 0.18: int8 0.025 and 0.94, int4 0.275 and 0.645.

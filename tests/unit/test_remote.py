@@ -29,21 +29,21 @@ from starlette.responses import (
 from starlette.routing import Route
 
 from kimi_demo.audio import Audio, to_int16
+from kimi_demo.conversation import Conversation, Turn
 from kimi_demo.engine.remote import RemoteEngine
-from kimi_demo.engine.remote.choosing import label_of
+from kimi_demo.engine.remote.replies import label_of
 from kimi_demo.errors import (
     AccessError,
     EngineAway,
     EngineBusy,
     EngineError,
     InputError,
-    PromptError,
     UnknownName,
 )
-from kimi_demo.events import AudioDelta, Queued, Started, Stepped, collect
-from kimi_demo.messages import Message, Option, Request, SpokenPart, TextPart
+from kimi_demo.events import AudioDelta, Queued, SentenceStarted, Started, Stepped, collect
+from kimi_demo.intents import Chat, Choose, Speak, Transcribe, Translate
+from kimi_demo.messages import Message, Option, SpokenPart
 from kimi_demo.options import RemoteOptions
-from kimi_demo.services.conversation import Conversation, Turn
 
 KEY = "sk-the-secret-one"
 RATE = 24_000
@@ -246,8 +246,8 @@ def engine(hosted: Hosted) -> Iterator[RemoteEngine]:
     connected.close()
 
 
-def asking(words: str, output="text", **options) -> Request:
-    return Request((Message("user", (TextPart(words),)),), output, **options)
+def asking(words: str, output="text") -> Chat:
+    return Chat.about(words, output)
 
 
 def test_a_hosted_service_is_introduced_by_what_is_usual(engine: RemoteEngine, hosted: Hosted):
@@ -256,13 +256,12 @@ def test_a_hosted_service_is_introduced_by_what_is_usual(engine: RemoteEngine, h
     assert (shown.model, shown.device, shown.parameters) == ("gpt-audio", host, 0)
     assert (shown.sample_rate, shown.languages, shown.slots) == (RATE, ("en", "zh"), 8)
     assert shown.label == f"Asks the server at {host}; words and sounds are sent there."
-    assert shown.tasks.speech("Hello.").messages[0].parts == (TextPart("Hello."),)
     assert shown.tasks.choices["emotion"].lettered
 
 
 def test_speech_comes_as_it_is_read_in_pieces_of_any_size(engine: RemoteEngine, hosted: Hosted):
-    events = list(engine.stream(engine.capabilities.tasks.speech("Hello.", seed=3)))
-    assert events[0] == Started(0)
+    events = list(engine.stream(Speak("Hello.", seed=3)))
+    assert events[1:3] == [Started(0), SentenceStarted(1, 1, "Hello.")]
     assert sum(isinstance(event, AudioDelta) for event in events) > 3
     answer = collect(events)
     np.testing.assert_allclose(answer.waveform, SOUND, atol=0.51 / 32767)
@@ -283,7 +282,7 @@ def test_a_transcript_comes_streamed_or_whole(hosted: Hosted, model: str, counts
     hosted.asked.clear()
     options = RemoteOptions(f"{hosted.root}/v1", KEY, transcription_model=model)
     engine = RemoteEngine.connected(options)
-    answer = collect(engine.stream(engine.capabilities.tasks.transcription(HEARD, "en")))
+    answer = collect(engine.stream(Transcribe(HEARD, "en", may_be_empty=True)))
     engine.close()
     assert answer.text == "the cat"
     assert (answer.finished.prompt_tokens, answer.finished.text_tokens) == counts
@@ -296,14 +295,13 @@ def test_a_transcript_comes_streamed_or_whole(hosted: Hosted, model: str, counts
 
 
 def test_a_translation_asks_for_nothing_that_is_unknown_there(engine: RemoteEngine, hosted: Hosted):
-    answer = collect(engine.stream(engine.capabilities.tasks.translation(HEARD)))
+    answer = collect(engine.stream(Translate(HEARD, may_be_empty=True)))
     assert answer.text == "the cat"
     assert set(hosted.asked[-1]) == {"file", "model", "response_format"}
 
 
 def test_a_conversation_goes_on_by_the_id_of_its_answer(engine: RemoteEngine, hosted: Hosted):
-    tasks = engine.capabilities.tasks
-    first = Conversation().request(tasks, "What is the capital of France?", seed=5)
+    first = Conversation().intent("What is the capital of France?", seed=5)
     events = list(engine.stream(first))
     answer = collect(events)
     assert answer.text == "It is Paris."
@@ -313,9 +311,9 @@ def test_a_conversation_goes_on_by_the_id_of_its_answer(engine: RemoteEngine, ho
     assert (finished.audio_id, finished.audio_codes) == (KNOWN_ID, ())
     assert finished.timings.first_text_s <= finished.timings.first_audio_s
 
-    turn = Turn.answered("What is the capital of France?", 5, events)
+    turn = Turn.of("What is the capital of France?", 5, events)
     assert turn.answer_id == KNOWN_ID
-    collect(engine.stream(Conversation((turn,)).request(tasks, HEARD)))
+    collect(engine.stream(Conversation((turn,)).intent(HEARD)))
     asked = hosted.asked[-1]
     question, said, sound = asked.pop("messages")
     assert question == {"role": "user", "content": "What is the capital of France?"}
@@ -338,7 +336,7 @@ def test_an_answer_that_is_forgotten_there_is_told_again_in_words(
 ):
     spoken = Message("assistant", (SpokenPart((), "It is Paris.", OLD_ID),))
     before = asking("Where?").messages
-    answer = collect(engine.stream(Request((*before, spoken, *before), "both")))
+    answer = collect(engine.stream(Chat((*before, spoken, *before))))
     assert answer.text == "It is Paris."
     told = [asked["messages"][1] for asked in hosted.asked]
     assert told == [
@@ -348,15 +346,13 @@ def test_an_answer_that_is_forgotten_there_is_told_again_in_words(
 
 
 def test_a_closed_question_is_answered_by_one_of_its_options(engine: RemoteEngine, hosted: Hosted):
-    tasks = engine.capabilities.tasks
-    request = tasks.choose(HEARD, "sound", ["a cat", "a dog"], "Who is it?")
-    answer = collect(engine.stream(request))
+    intent = Choose.about(HEARD, "sound", ("a cat", "a dog"), "Who is it?")
+    answer = collect(engine.stream(intent))
     assert (answer.text, answer.probabilities) == ("a dog", ())
     assert (answer.finished.prompt_tokens, answer.finished.text_tokens) == (9, 4)
     asked = hosted.asked[-1]
     assert "(B) a dog" in asked["messages"][0]["content"][0]["text"]
     assert asked["modalities"] == ["text"]
-    assert asked["max_completion_tokens"] == request.max_new_tokens
 
 
 LETTERED = (Option("joy", "A"), Option("anger", "B"), Option("no joy", "C"))
@@ -390,7 +386,7 @@ def test_replies_name_options_by_letter_or_label(words: str, label: str | None):
 )
 def test_failures_of_speech_are_told(engine: RemoteEngine, words: str, error: type, message: str):
     with pytest.raises(error, match=message) as told:
-        collect(engine.stream(engine.capabilities.tasks.speech(words)))
+        collect(engine.stream(Speak(words)))
     assert getattr(told.value, "retry_after_s", 7) == 7
 
 
@@ -470,12 +466,12 @@ def test_a_proxy_that_cannot_be_used_is_said(monkeypatch: pytest.MonkeyPatch):
 
 
 @pytest.mark.parametrize(
-    ("words", "pulse"), [("wait", Queued(1)), ("stall", Stepped(0, 1))], ids=["first", "further"]
+    ("words", "pulse"), [("wait", Queued(0)), ("stall", Stepped(0, 1))], ids=["first", "further"]
 )
 def test_going_away_from_a_slow_server_hangs_up(
     engine: RemoteEngine, hosted: Hosted, words: str, pulse: object
 ):
-    events = engine.stream(engine.capabilities.tasks.speech(words))
+    events = engine.stream(Speak(words))
     assert pulse in (next(events) for _ in range(6))
     assert not hosted.left.is_set()
     began = time.monotonic()
@@ -488,8 +484,8 @@ def test_closing_the_engine_drops_what_it_asks(hosted: Hosted):
     hosted.left.clear()
     engine = RemoteEngine.connected(RemoteOptions(f"{hosted.root}/v1", KEY))
     events = engine.stream(asking("hi"))
-    stalled = engine.stream(engine.capabilities.tasks.speech("wait"))
-    assert next(stalled) == Queued(1)
+    stalled = engine.stream(Speak("wait"))
+    assert {next(stalled) for _ in range(8)} == {Queued(0)}  # it is asked
     engine.close()
     assert hosted.left.wait(1.0)
     for stream in (stalled, events):
@@ -499,12 +495,7 @@ def test_closing_the_engine_drops_what_it_asks(hosted: Hosted):
 
 
 def test_requests_run_side_by_side(engine: RemoteEngine):
-    waiting = engine.stream(engine.capabilities.tasks.speech("wait"))
-    assert next(waiting) == Queued(1)
+    waiting = engine.stream(Speak("wait"))
+    assert next(waiting) == Queued(0)
     assert collect(engine.stream(asking("hi"))).text == "(B) a dog"
     waiting.close()
-
-
-def test_a_transcript_needs_a_sound(engine: RemoteEngine):
-    with pytest.raises(PromptError, match="no sound"):
-        list(engine.stream(asking("hi", task="transcription")))

@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from kimi_demo.services.subtitles import FORMATS, clock
-from kimi_demo.services.transcribing import Segment, Transcript
+from kimi_demo.events import Segment, Transcript
+from kimi_demo.subtitles import FORMATS, clock
 
 TRANSCRIPT = Transcript(
     (

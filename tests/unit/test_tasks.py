@@ -8,19 +8,23 @@ import pytest
 from kimi_demo.audio import Audio
 from kimi_demo.choices import PUBLISHED, ChoiceTask
 from kimi_demo.errors import AudioError, CheckpointError, InputError
-from kimi_demo.messages import AudioPart, Option, Sampling, StreamSampling, TextPart
+from kimi_demo.intents import Ask, Caption, Chat, Choose, Speak, Transcribe, Translate
+from kimi_demo.messages import AudioPart, Message, Option, Sampling, StreamSampling, TextPart
 from kimi_demo.model.prompt import PromptBuilder
 from kimi_demo.model.vocabulary import Vocabulary
-from kimi_demo.tasks import EVALUATION_SAMPLING, TaskTable, TextLimit
+from kimi_demo.tasks import TaskTable, TextLimit
 from tests.parity.byte_tokenizer import ByteTokenizer
+from tests.turns import turn_of, turns_of
+from tests.voice import voice
 from training.checkpoint import task_table
 from training.pack import pack_descriptions
 
 SOUND = Audio(np.full(16_000, 0.1, np.float32), 16_000)
+SPOKEN = Audio(voice(1.0), 16_000)
 
 
 def test_speech_asks_to_read_the_text_aloud():
-    request = TaskTable().speech("Hello there.", seed=7)
+    request = turn_of(Speak("Hello there.", seed=7))
     (message,) = request.messages
     (part,) = message.parts
     published = "Read the following text aloud exactly as written, without adding other words:\n"
@@ -29,15 +33,15 @@ def test_speech_asks_to_read_the_text_aloud():
 
 
 def test_the_published_sampling_is_the_default():
-    sampling = TaskTable().speech("Hi").sampling
+    sampling = turn_of(Speak("Hi")).sampling
     assert sampling.text == StreamSampling(0.0, 5, 1.0, 16)
     assert sampling.audio == StreamSampling(0.8, 10, 1.0, 64)
 
 
 def test_sampling_can_be_chosen_for_one_request_or_the_whole_table():
     greedy = Sampling(audio=StreamSampling())
-    assert TaskTable().speech("Hi", greedy).sampling is greedy
-    assert TaskTable().with_sampling(greedy).speech("Hi").sampling is greedy
+    assert turn_of(Speak("Hi", sampling=greedy)).sampling is greedy
+    assert turn_of(Speak("Hi"), TaskTable().with_sampling(greedy)).sampling is greedy
 
 
 @pytest.mark.parametrize(
@@ -46,49 +50,45 @@ def test_sampling_can_be_chosen_for_one_request_or_the_whole_table():
         ("zh", "请将音频内容转换为文字。"),
         ("en", "Please transcribe the following audio:"),
         ("", "Please transcribe the following audio:"),
-        ("fr", "Please transcribe the following audio:"),
     ],
 )
 def test_transcription_puts_the_instruction_before_the_sound(language, prompt):
-    request = TaskTable().transcription(SOUND, language)
-    assert request.messages[0].parts == (TextPart(prompt), AudioPart(SOUND))
+    request = turn_of(Transcribe(SPOKEN, language))
+    assert request.messages[0].parts == (TextPart(prompt), AudioPart(SPOKEN))
     assert request.output == "text"
 
 
 @pytest.mark.parametrize("text", ["", "  \n", "...", "?!", "🎙️", "“”"])
-def test_text_without_anything_to_say_is_refused(text):
+@pytest.mark.parametrize("ask", [Speak, Chat.about])
+def test_text_without_anything_to_say_is_refused(ask, text):
     with pytest.raises(InputError):
-        TaskTable().speech(text)
+        turns_of(ask(text))
 
 
 def test_a_table_that_spells_words_refuses_what_it_cannot_spell():
     table = TaskTable(text_normalizer="spoken")
-    assert table.speech("20%").messages[0].parts[0].text.endswith("Twenty percent")
+    assert turn_of(Speak("20%"), table).messages[0].parts[0].text.endswith("Twenty percent")
+    assert turn_of(Chat.about("2 + 3?"), table).messages[0].parts == (TextPart("Two plus three?"),)
     with pytest.raises(InputError, match="Cyrillic"):
-        table.speech("Привет")
-
-
-def test_what_will_be_said_is_known_whoever_spells_it_out():
-    assert TaskTable().said("20%") == "20%"
-    assert TaskTable(text_normalizer="spoken").said("20%") == "Twenty percent"
-    elsewhere = TaskTable(server_normalizer="spoken")
-    assert elsewhere.said("20%") == "Twenty percent"
-    assert elsewhere.speech("20%").messages[0].parts[0].text.endswith("20%")
-    assert TaskTable(server_normalizer="of another version").said("20%") == "20%"
+        turn_of(Chat.about("Привет"), table)
 
 
 def test_too_long_a_text_is_refused_with_both_lengths():
     table = TaskTable(max_text_chars=10)
-    table.speech("a" * 10)
+    turn_of(Chat.about("a" * 10), table)
     with pytest.raises(InputError, match="11 characters and at most 10"):
-        table.speech("a" * 11)
+        turn_of(Chat.about("a" * 11), table)
+    with pytest.raises(InputError, match="at most 10 characters"):
+        turn_of(Chat((Message("user", (TextPart("a" * 6), TextPart("b" * 5))),)), table)
 
 
 def test_sounds_are_checked():
     with pytest.raises(AudioError, match="at most"):
-        TaskTable(max_audio_s=0.5).transcription(SOUND)
+        turn_of(Caption(SOUND), TaskTable(max_audio_s=0.5))
+    with pytest.raises(AudioError, match="at most"):
+        turn_of(Chat((Message("user", (AudioPart(SOUND),) * 2),)), TaskTable(max_audio_s=1.5))
     with pytest.raises(AudioError, match="silent"):
-        TaskTable().transcription(Audio(np.zeros(16_000, np.float32), 16_000))
+        turn_of(Caption(Audio(np.zeros(16_000, np.float32), 16_000)))
 
 
 def test_a_checkpoint_brings_its_own_table(tmp_path):
@@ -101,11 +101,11 @@ def test_a_checkpoint_brings_its_own_table(tmp_path):
     }
     path.write_text(json.dumps(values), encoding="utf-8")
     table = TaskTable.load(path)
-    request = table.speech("hi")
+    request = turn_of(Speak("hi"), table)
     assert request.messages[0].parts[0].text == "say: hi"
     assert request.sampling.audio == StreamSampling(temperature=0.3, top_k=4)
     assert request.sampling.text == StreamSampling()
-    assert table.transcription(SOUND, "en").messages[0].parts[0].text == "write: "
+    assert turn_of(Transcribe(SPOKEN, "en"), table).messages[0].parts[0].text == "write: "
     assert table.max_text_chars == TaskTable().max_text_chars
 
 
@@ -120,20 +120,20 @@ def test_negative_sampling_is_refused():
 
 def test_answers_that_a_checkpoint_has_not_learned_are_refused():
     spoken_only = TaskTable(reply_outputs=("both",))
-    assert spoken_only.chat("hello").output == "both"
+    assert turn_of(Chat.about("hello"), spoken_only).output == "both"
     with pytest.raises(InputError, match="output must be both"):
-        spoken_only.chat("hello", output="text")
+        turn_of(Chat.about("hello", "text"), spoken_only)
 
 
 def test_the_other_way_to_ask_for_speech_asks_for_the_mark_too():
     expected = TextPart('Please say the following in audio: "Hello."', asks_for_answer=True)
-    chosen = TaskTable(speech_prompt="say").speech("Hello.")
+    chosen = turn_of(Speak("Hello."), TaskTable(speech_prompt="say"))
     assert chosen.messages[0].parts == (expected,)
-    assert TaskTable().speech("Hello.", prompt="say").messages == chosen.messages
+    assert turn_of(Speak("Hello.", prompt="say")).messages == chosen.messages
     with pytest.raises(InputError, match="'sing': choose one of read, say"):
-        TaskTable().speech("Hello.", prompt="sing")
+        turn_of(Speak("Hello.", prompt="sing"))
     with pytest.raises(InputError, match="only its own"):
-        task_table().speech("hello.", prompt="say")
+        turn_of(Speak("hello.", prompt="say"), task_table())
 
 
 def test_the_mark_for_speech_is_written_by_the_builder_alone():
@@ -141,7 +141,7 @@ def test_the_mark_for_speech_is_written_by_the_builder_alone():
     builder = PromptBuilder(ids, ByteTokenizer(), lambda _: None, 6)
     marker = "<|im_kimia_speech_ctd_id|>"
     for prompt, marks in (("read", 0), ("say", 1)):
-        request = TaskTable().speech(f"Hello. {marker}", prompt=prompt)
+        request = turn_of(Speak(f"Hello {marker}.", prompt=prompt))
         streams = builder.build(request.messages, request.output)
         assert streams.audio_ids.count(ids.speech_ctd) == marks
         assert ids.speech_ctd not in streams.text_ids
@@ -154,13 +154,14 @@ def test_the_mark_for_speech_is_written_by_the_builder_alone():
 def test_what_is_understood_of_a_sound_is_written_and_what_is_read_aloud_is_both():
     table = TaskTable()
     about = [
-        table.transcription(SOUND),
-        table.caption(SOUND),
-        table.ask(SOUND, "What is it?"),
-        *(table.choose(SOUND, name, ("a", "b"), "Which?") for name in table.choices),
+        Transcribe(SPOKEN),
+        Translate(SPOKEN),
+        Caption(SOUND),
+        Ask.about(SOUND, "What is it?"),
+        *(Choose.about(SOUND, name, ("a", "b"), "Which?") for name in table.choices),
     ]
-    assert {request.output for request in about} == {"text"}
-    assert table.speech("Hello.").output == table.chat("Hello.").output == "both"
+    assert {turn_of(intent).output for intent in about} == {"text"}
+    assert turn_of(Speak("Hello.")).output == turn_of(Chat.about("Hello.")).output == "both"
 
 
 @pytest.mark.parametrize(
@@ -173,12 +174,12 @@ def test_what_is_understood_of_a_sound_is_written_and_what_is_read_aloud_is_both
     ],
 )
 def test_measurements_can_be_repeated_with_their_words_and_sampling(wording, prompt):
-    request = TaskTable().transcription(SOUND, wording=wording)
-    assert request.messages[0].parts == (TextPart(prompt), AudioPart(SOUND))
+    request = turn_of(Transcribe(SPOKEN, wording=wording))
+    assert request.messages[0].parts == (TextPart(prompt), AudioPart(SPOKEN))
     assert request.sampling.text == StreamSampling(0.0, 5, 1.1, 16)
     assert request.sampling.audio == StreamSampling(0.8, 10, 1.0, 64)
     with pytest.raises(InputError, match="'tedlium': choose one of librispeech"):
-        TaskTable().transcription(SOUND, wording="tedlium")
+        turn_of(Transcribe(SPOKEN, wording="tedlium"))
 
 
 TAIL = (
@@ -221,7 +222,7 @@ TAIL = (
     ],
 )
 def test_closed_questions_are_put_as_published(task, prompt):
-    request = TaskTable().choose(SOUND, task)
+    request = turn_of(Choose.about(SOUND, task))
     assert request.messages[0].parts == (TextPart(prompt + TAIL), AudioPart(SOUND))
     assert [option.answer for option in request.options] == list("ABCDEFGHIJKLMNO")[
         : len(request.options)
@@ -230,42 +231,27 @@ def test_closed_questions_are_put_as_published(task, prompt):
 
 
 def test_a_question_with_its_own_options_is_put_as_published():
-    request = TaskTable().choose(SOUND, "mmau", ("a dog", "a cat"), "What is it?")
+    request = turn_of(Choose.about(SOUND, "mmau", ("a dog", "a cat"), "What is it?"))
     assert request.messages[0].parts[0] == TextPart("What is it?\n(A) a dog (B) a cat")
     assert [option.answer for option in request.options] == ["A", "B"]
     with pytest.raises(InputError, match="no question"):
-        TaskTable().choose(SOUND, "mmau", ("a", "b"))
+        turn_of(Choose.about(SOUND, "mmau", ("a", "b")))
     with pytest.raises(InputError, match="between 2 and 26"):
-        TaskTable().choose(SOUND, "mmau", (), "What is it?")
+        turn_of(Choose.about(SOUND, "mmau", (), "What is it?"))
 
 
 def test_a_transcript_ends_where_nobody_could_have_said_more():
-    limits = [
-        TaskTable().transcription(Audio(np.full(round(seconds * 16_000), 0.1, np.float32), 16_000))
-        for seconds in (0.5, 1.0, 30.0)
-    ]
-    assert [request.max_new_tokens for request in limits] == [37, 42, 332]
-    assert TaskTable().ask(SOUND, "Tell me a story about it.").max_new_tokens > 500
-    assert TaskTable().speech("Hello.").max_new_tokens is None
-    assert TaskTable().chat(SOUND).max_new_tokens is None
+    sounds = [Audio(voice(seconds), 16_000) for seconds in (0.5, 1.0, 20.0)]
+    assert [turn_of(Transcribe(sound)).max_new_tokens for sound in sounds] == [37, 42, 232]
+    assert turn_of(Ask.about(SOUND, "Tell me a story about it.")).max_new_tokens > 500
+    assert turn_of(Speak("Hello.")).max_new_tokens is None
+    assert turn_of(Chat.about(SOUND)).max_new_tokens is None
 
 
 def test_fast_speech_has_room_in_a_transcript_of_the_embedded_checkpoint():
     """A sentence in two seconds, though each of its letters were an id."""
-    sound = Audio(np.full(2 * 16_000, 0.1, np.float32), 16_000)
-    request = task_table().transcription(sound)
+    request = turn_of(Transcribe(Audio(voice(2.0), 16_000)), task_table())
     assert request.max_new_tokens > len("is there any money in front of the kitchen?")
-
-
-def test_a_second_try_differs_only_in_its_sampling():
-    request = TaskTable().transcription(SOUND, "zh", seed=3)
-    again = TaskTable().again(request)
-    assert again.sampling == EVALUATION_SAMPLING
-    assert (again.messages, again.seed, again.max_new_tokens) == (
-        request.messages,
-        3,
-        request.max_new_tokens,
-    )
 
 
 def test_a_whole_table_survives_its_file(tmp_path):
@@ -280,7 +266,7 @@ def test_a_whole_table_survives_its_file(tmp_path):
     }
     (tmp_path / "tasks.json").write_text(json.dumps(values), encoding="utf-8")
     table = TaskTable.load(tmp_path / "tasks.json")
-    assert table.speech("la").messages[0].parts == (TextPart("Sing: la", True),)
+    assert turn_of(Speak("la"), table).messages[0].parts == (TextPart("Sing: la", True),)
     assert table.choices == {"mood": ChoiceTask("Which?", ("a", "b"))}
     assert table.transcript_limit == TextLimit(5, 1)
     assert table.evaluation_sampling.text == StreamSampling(repetition_penalty=1.2)

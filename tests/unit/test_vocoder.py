@@ -18,7 +18,7 @@ from kimi_demo.model.detokenizer.activations import (
     kaiser_sinc,
     upsample,
 )
-from kimi_demo.model.detokenizer.vocoder import Vocoder, fold_weight_norm
+from kimi_demo.model.detokenizer.vocoder import Vocoder, fold_weight_norm, split_weight_norm
 from kimi_demo.model.detokenizer.vocoder_config import VocoderConfig
 from kimi_demo.model.mel import log_mel
 
@@ -41,13 +41,21 @@ def test_filters_equal_the_textbook_form(time: int) -> None:
     """Zeros between samples and one long filter; the low-pass and every second sample."""
     x = torch.randn(2, 3, time)
     taps = kaiser_sinc()
+    doubled = doubled_by_textbook(x, taps)
+    torch.testing.assert_close(upsample(x, taps), doubled, atol=1e-6, rtol=0)
+    halved = halved_by_textbook(doubled, taps)
+    torch.testing.assert_close(downsample(doubled, taps), halved, atol=1e-6, rtol=0)
+
+
+def doubled_by_textbook(x: torch.Tensor, taps: torch.Tensor) -> torch.Tensor:
+    kernel = taps.expand(x.shape[1], 1, 12)
     padded = F.pad(x, (5, 5), mode="replicate")
-    kernel = taps.expand(3, 1, 12)
-    textbook = 2 * F.conv_transpose1d(padded, kernel, stride=2, groups=3)[..., 15:-15]
-    torch.testing.assert_close(upsample(x, taps), textbook, atol=1e-6, rtol=0)
-    padded = F.pad(textbook, (5, 6), mode="replicate")
-    halved = F.conv1d(padded, kernel, stride=2, groups=3)
-    torch.testing.assert_close(downsample(textbook, taps), halved, atol=1e-6, rtol=0)
+    return 2 * F.conv_transpose1d(padded, kernel, stride=2, groups=len(kernel))[..., 15:-15]
+
+
+def halved_by_textbook(x: torch.Tensor, taps: torch.Tensor) -> torch.Tensor:
+    kernel = taps.expand(x.shape[1], 1, 12)
+    return F.conv1d(F.pad(x, (5, 6), mode="replicate"), kernel, stride=2, groups=len(kernel))
 
 
 @pytest.mark.parametrize("log_scale", [True, False])
@@ -73,6 +81,61 @@ def test_waveform_length_and_range(resblock: str, tanh: bool) -> None:
         waveform = vocoder(torch.randn(2, 80, 3) * 100)
     assert waveform.shape == (2, 3 * 480)
     assert waveform.abs().max() <= 1.0
+
+
+def test_widths_that_do_not_halve_evenly_are_rounded_down() -> None:
+    """75, 37, 18, 9 channels; compared with the published forward pass, written out by names."""
+    config = VocoderConfig(
+        upsample_rates=(4, 3, 2),
+        upsample_kernel_sizes=(8, 5, 4),
+        upsample_initial_channel=75,
+        resblock_kernel_sizes=(3, 5),
+        resblock_dilation_sizes=((1, 3), (1, 3)),
+        hop_size=24,
+    )
+    vocoder, mel = Vocoder(config, weight_norm=True), torch.randn(1, 80, 6)
+    for parameter in vocoder.parameters():  # of a scale that tells every layer from none
+        torch.nn.init.normal_(parameter, std=0.5)
+    tensors = fold_weight_norm(vocoder.published_tensors())
+    widths = [tensors[f"ups.{stage}.0.weight"].shape[:2] for stage in range(3)]
+    assert widths == [(75, 37), (37, 18), (18, 9)]
+    with torch.inference_mode():
+        expected = published_forward(config, tensors, mel)
+        assert expected.std() > 0.01
+        torch.testing.assert_close(vocoder(mel), expected, atol=1e-5, rtol=0)
+
+
+def published_forward(
+    config: VocoderConfig, tensors: dict[str, torch.Tensor], mel: torch.Tensor
+) -> torch.Tensor:
+    """BigVGAN's layout "1" with snakebeta in log scale. Source: arXiv 2206.04658, its code."""
+
+    def conv(x: torch.Tensor, name: str, dilation: int = 1) -> torch.Tensor:
+        weight, bias = tensors[f"{name}.weight"], tensors[f"{name}.bias"]
+        padding = dilation * (weight.shape[-1] - 1) // 2
+        return F.conv1d(x, weight, bias, padding=padding, dilation=dilation)
+
+    def act(x: torch.Tensor, name: str) -> torch.Tensor:
+        alpha, beta = (tensors[f"{name}.act.{p}"].exp()[:, None] for p in ("alpha", "beta"))
+        x = doubled_by_textbook(x, tensors[f"{name}.upsample.filter"][0, 0])
+        x = x + (alpha * x).sin() ** 2 / (beta + 1e-9)
+        return halved_by_textbook(x, tensors[f"{name}.downsample.lowpass.filter"][0, 0])
+
+    def residual(x: torch.Tensor, name: str, dilations: tuple[int, ...]) -> torch.Tensor:
+        for i, dilation in enumerate(dilations):
+            inner = conv(act(x, f"{name}.activations.{2 * i}"), f"{name}.convs1.{i}", dilation)
+            x = x + conv(act(inner, f"{name}.activations.{2 * i + 1}"), f"{name}.convs2.{i}")
+        return x
+
+    x, kinds = conv(mel, "conv_pre"), len(config.resblock_kernel_sizes)
+    for i, (rate, kernel) in enumerate(
+        zip(config.upsample_rates, config.upsample_kernel_sizes, strict=True)
+    ):
+        weight, bias = tensors[f"ups.{i}.0.weight"], tensors[f"ups.{i}.0.bias"]
+        x = F.conv_transpose1d(x, weight, bias, stride=rate, padding=(kernel - rate) // 2)
+        blocks = enumerate(config.resblock_dilation_sizes, i * kinds)
+        x = sum(residual(x, f"resblocks.{n}", dilations) for n, dilations in blocks) / kinds
+    return conv(act(x, "activation_post"), "conv_post").tanh().squeeze(1)
 
 
 def test_rows_of_a_batch_are_independent() -> None:
@@ -105,6 +168,18 @@ def test_trained_form_survives_folding(resblock: str) -> None:
         torch.testing.assert_close(plain(mel), trained(mel), atol=1e-6, rtol=0)
 
 
+def test_splitting_is_undone_by_folding_to_the_bit() -> None:
+    vocoder = Vocoder(SMALL)
+    with torch.no_grad():
+        vocoder.conv_pre.weight[3] = 0
+    plain = vocoder.published_tensors()
+    names = Vocoder(SMALL, weight_norm=True).published_tensors()
+    pairs = split_weight_norm(plain, names)
+    assert pairs.keys() == names.keys()
+    folded = fold_weight_norm(pairs)
+    assert all(torch.equal(folded[name], tensor) for name, tensor in plain.items())
+
+
 def test_configuration_survives_json(tmp_path: Path) -> None:
     path = tmp_path / "config.json"
     path.write_text(json.dumps({**SMALL.to_json(), "batch_size": 32}), encoding="utf-8")
@@ -117,6 +192,7 @@ def test_configuration_survives_json(tmp_path: Path) -> None:
         {"upsample_rates": [5, 2]},
         {"upsample_kernel_sizes": [9, 4, 4, 4, 4, 4, 4]},
         {"hop_size": 240},
+        {"upsample_initial_channel": 127},
         {"resblock": "3"},
         {"activation": "relu"},
     ],

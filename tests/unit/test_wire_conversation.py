@@ -1,7 +1,6 @@
-"""Messages as they travel become messages of the model."""
+"""Messages as they travel are read as they were typed and said."""
 
 import base64
-import dataclasses
 
 import numpy as np
 import pytest
@@ -10,11 +9,10 @@ from pydantic import TypeAdapter
 from kimi_demo.audio import INPUT_SAMPLE_RATE, Audio
 from kimi_demo.errors import AudioError, InputError, UnknownName
 from kimi_demo.messages import AudioPart, SpokenPart, TextPart
-from kimi_demo.tasks import TaskTable
 from kimi_demo.wire.chat import ChatMessage
 from kimi_demo.wire.conversation import instructions_in, messages_of, talk_in
 
-TASKS = TaskTable(max_text_chars=40, max_audio_s=3.0)
+MAX_AUDIO_S = 3.0
 SAID = SpokenPart((4, 2), "paris")
 
 
@@ -48,8 +46,8 @@ def sent(*messages):
     return TypeAdapter(list[ChatMessage]).validate_python(messages)
 
 
-def read(*messages, tasks=TASKS):
-    return messages_of(talk_in(sent(*messages)), tasks, find)
+def read(*messages):
+    return messages_of(talk_in(sent(*messages)), MAX_AUDIO_S, find)
 
 
 def test_words_and_sounds_keep_their_order():
@@ -91,11 +89,11 @@ def test_an_answer_of_before_is_found_by_its_id():
 
 def test_an_answer_without_codes_is_remembered_as_words():
     talk = talk_in(sent(user("a"), {"role": "assistant", "audio": {"id": "any"}}, user("b")))
-    words = messages_of(talk, TASKS, lambda _: SpokenPart((), "paris"))
+    words = messages_of(talk, MAX_AUDIO_S, lambda _: SpokenPart((), "paris"))
     assert words[1].parts == (TextPart("paris"),)
     elsewhere = SpokenPart((), "paris", "audio_of_another_server")
-    assert messages_of(talk, TASKS, lambda _: elsewhere)[1].parts == (elsewhere,)
-    nothing = messages_of(talk, TASKS, lambda _: SpokenPart((), ""))
+    assert messages_of(talk, MAX_AUDIO_S, lambda _: elsewhere)[1].parts == (elsewhere,)
+    nothing = messages_of(talk, MAX_AUDIO_S, lambda _: SpokenPart((), ""))
     assert [message.role for message in nothing] == ["user", "user"]
 
 
@@ -103,12 +101,6 @@ def test_an_answer_that_is_not_known_any_more():
     with pytest.raises(UnknownName) as failure:
         read(user("a"), {"role": "assistant", "audio": {"id": "audio_2"}}, user("b"))
     assert (failure.value.param, failure.value.code) == ("messages", "audio_not_found")
-
-
-def test_text_is_read_as_the_checkpoint_reads_it():
-    tasks = dataclasses.replace(TASKS, text_normalizer="spoken")
-    (message,) = read(user("2 + 3?"), tasks=tasks)
-    assert message.parts == (TextPart("Two plus three?"),)
 
 
 def test_system_and_developer_are_set_apart():
@@ -178,15 +170,6 @@ def test_a_turn_has_room_for_one_request():
         read(user([heard(sound)]), user([heard(sound)]))
     answered = {"role": "assistant", "content": "well"}
     assert len(read(user([heard(sound)]), answered, user([heard(sound)]))) == 3
-    with pytest.raises(InputError, match="40 characters"):
-        read(user([typed("a" * 30), typed("b" * 11)]))
-
-
-@pytest.mark.parametrize("text", ["", "  ", "?!", "x" * 41])
-def test_what_cannot_be_read_is_refused(text):
-    with pytest.raises(InputError) as failure:
-        read(user(text))
-    assert failure.value.param == "messages"
 
 
 def test_an_empty_answer():

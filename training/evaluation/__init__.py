@@ -2,7 +2,7 @@
 
 texts, voices, recordings   the material: what is said, by whom, and what people recorded
 judge, scores               the ear that judges speech, and error rates
-bench                       how an engine is asked, by the services that commands and page use
+bench                       how an engine is asked, as page and commands ask it
 speaking, hearing, talking, understanding, links, speed   the measurements
 rows, table                 the rows with their aims; the table of what was reached
 """

@@ -1,4 +1,4 @@
-"""How an engine is asked during evaluation: by the services that commands and page use."""
+"""How an engine is asked during evaluation: as page and commands ask it."""
 
 from __future__ import annotations
 
@@ -13,10 +13,9 @@ from kimi_demo.audio import Audio
 from kimi_demo.engine.base import Engine
 from kimi_demo.errors import InputError
 from kimi_demo.events import Answer, Event, Finished, Timings, collect
-from kimi_demo.messages import Request
-from kimi_demo.services import retrying, transcribing
-from kimi_demo.services.reading import read_aloud
+from kimi_demo.intents import Ask, Caption, Choose, Speak, Transcribe
 from kimi_demo.tasks import TaskTable
+from kimi_demo.transcripts import transcript_of
 from training.evaluation.rows import Figure
 from training.evaluation.voices import Voices
 
@@ -51,7 +50,7 @@ class Bench:
 
     def said(self, text: str, language: str) -> str:
         """What the judge hears when the checkpoint reads a text aloud."""
-        answer = collected(lambda: read_aloud(self.engine, text, language=language))
+        answer = collected(lambda: self.engine.stream(Speak(text, language)))
         if not answer.waveform.any():
             return ""
         return self.judge(Audio(answer.waveform, answer.sample_rate), language)
@@ -59,15 +58,15 @@ class Bench:
     def written(self, sound: Audio) -> str:
         """What the checkpoint hears, in a language that it finds out by itself."""
         try:
-            events = transcribing.transcribe(self.engine, sound, may_be_empty=True)
-            return transcribing.transcript_of(events)[0].text
+            intent = Transcribe(sound, may_be_empty=True)
+            return transcript_of(self.engine.stream(intent))[0].text
         except InputError as exc:
             logger.warning("refused: %s", exc)
             return ""
 
-    def told(self, request: Callable[[TaskTable], Request]) -> str:
+    def told(self, intent: Caption | Ask | Choose) -> str:
         """What the checkpoint writes about a sound."""
-        return collected(lambda: retrying.stream(self.engine, request(self.tasks))).text
+        return collected(lambda: self.engine.stream(intent)).text
 
 
 Measurement = Callable[[Bench], Mapping[str, Figure]]

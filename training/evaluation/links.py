@@ -18,7 +18,7 @@ import numpy as np
 import torch
 
 from kimi_demo.audio import INPUT_SAMPLE_RATE, Audio
-from kimi_demo.checkpoint import loading, source
+from kimi_demo.checkpoint import loading, locate
 from kimi_demo.checkpoint.loading import Checkpoint
 from kimi_demo.checkpoint.placement import Placement
 from kimi_demo.model.detokenizer.streaming import StreamingDetokenizer
@@ -36,7 +36,7 @@ logger = logging.getLogger(__name__)
 @lru_cache(maxsize=1)
 def load_parts(checkpoint: str) -> Checkpoint:
     """All parts of a checkpoint, on the CPU: the engine's protocol does not give them away."""
-    return loading.load(source.find(checkpoint), Placement.on("cpu"))
+    return loading.load(locate.find(checkpoint), Placement.on("cpu"))
 
 
 def copying(language: str, sentences: Callable[[int], list[str]]) -> Measurement:

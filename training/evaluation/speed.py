@@ -14,10 +14,11 @@ from pathlib import Path
 import numpy as np
 
 from kimi_demo.audio import INPUT_SAMPLE_RATE, Audio
-from kimi_demo.checkpoint import source
-from kimi_demo.engine.bench.report import TEXT
-from kimi_demo.engine.bench.speed import speech_speed
+from kimi_demo.checkpoint import locate
+from kimi_demo.cli.bench.report import TEXT
+from kimi_demo.cli.bench.speed import speech_speed
 from kimi_demo.events import collect
+from kimi_demo.intents import Chat, Speak
 from training.evaluation import texts
 from training.evaluation.bench import Bench
 from training.evaluation.links import load_parts
@@ -30,10 +31,11 @@ WEIGHTS = (".safetensors", ".pt")
 # The app as `python app.py` sets it up, but for the socket; a spoken answer, then its memory.
 _APP = """
 import sys, app, psutil
+from kimi_demo import intents
 settings = app.Settings.from_command_line(["--model", sys.argv[1]])
 service = app.serve(settings)
 page = app.build_ui(service.engine, settings.ui_language)
-list(service.engine.stream(service.engine.capabilities.tasks.chat("How are you?")))
+list(service.engine.stream(intents.Chat.about("How are you?")))
 print(psutil.Process().memory_info().rss)
 service.close()
 """
@@ -41,7 +43,7 @@ service.close()
 
 def files(bench: Bench) -> Mapping[str, Figure]:
     """Megabytes of all weights, and of the largest file."""
-    found = source.find(bench.checkpoint).root.rglob("*")
+    found = locate.find(bench.checkpoint).root.rglob("*")
     sizes = [path.stat().st_size / MB for path in found if path.suffix in WEIGHTS]
     return {
         "weights": Figure(round(sum(sizes), 2), len(sizes)),
@@ -51,7 +53,7 @@ def files(bench: Bench) -> Mapping[str, Figure]:
 
 def speaking(bench: Bench) -> Mapping[str, Figure]:
     """A sentence that is read aloud, when the engine is warm."""
-    measured = speech_speed(bench.engine, bench.tasks.speech(TEXT), REPEATS)
+    measured = speech_speed(bench.engine, Speak(TEXT), REPEATS)
     first, rtf = measured["first_audio_s"], measured["rtf"]
     return {
         "first_sound": Figure(round(first["median"], 3), REPEATS),
@@ -61,8 +63,8 @@ def speaking(bench: Bench) -> Mapping[str, Figure]:
 
 def answering(bench: Bench) -> Mapping[str, Figure]:
     """Spoken questions, none of them heard before, to the first sound of the answer."""
-    requests = (bench.tasks.chat(question) for question in _questions(bench))
-    timings = [collect(bench.engine.stream(request)).finished.timings for request in requests]
+    intents = (Chat.about(question) for question in _questions(bench))
+    timings = [collect(bench.engine.stream(intent)).finished.timings for intent in intents]
     return {"first_sound": _middle([t.first_audio_s for t in timings])}
 
 

@@ -8,9 +8,9 @@ import logging
 from collections.abc import Callable, Mapping
 
 from kimi_demo.audio import INPUT_SAMPLE_RATE, Audio
+from kimi_demo.conversation import Conversation, Turn
 from kimi_demo.errors import InputError
-from kimi_demo.services.conversation import Conversation, Turn
-from kimi_demo.services.segments import without_silence
+from kimi_demo.voice_activity import without_silence
 from training.evaluation import texts
 from training.evaluation.bench import Bench, Measurement
 from training.evaluation.rows import Figure
@@ -62,8 +62,8 @@ def hold(bench: Bench, dialogue: Dialogue, put: Callable[[str], str | Audio]) ->
 
 def _answered(bench: Bench, so_far: Conversation, question: str | Audio) -> Turn:
     try:
-        request = so_far.request(bench.tasks, question)
-        return Turn.answered(question, request.seed, bench.engine.stream(request))
+        intent = so_far.intent(question)
+        return Turn.of(question, intent.seed, bench.engine.stream(intent))
     except InputError as exc:
         logger.warning("refused: %s", exc)
         return Turn(question)

@@ -19,6 +19,7 @@ import numpy as np
 
 from kimi_demo import audio
 from kimi_demo.audio import INPUT_SAMPLE_RATE, Audio, to_int16
+from kimi_demo.intents import Ask, Caption, Choose
 from training import sounds
 from training.evaluation import texts
 from training.evaluation.bench import Bench
@@ -68,7 +69,7 @@ def questions(bench: Bench) -> Mapping[str, Figure]:
             judged = found[kind_of(task.question)]
             if len(judged) < bench.limit:
                 asked = (_audio(item), task.question)
-                answer = bench.told(lambda tasks, asked=asked: tasks.ask(*asked))
+                answer = bench.told(Ask.about(*asked))
                 judged.append(_judged(task.question, task.answer, answer))
     return {kind: share(judged) for kind, judged in found.items()}
 
@@ -124,14 +125,14 @@ def _captioned(bench: Bench, kinds: Sequence[str]) -> Figure:
     for item in islice(_items(bench, kinds, kinds[0]), bench.limit):
         expected = next(t.answer for t in item.tasks if t.name == "caption" and not t.question)
         sound = _audio(item)
-        said = bench.told(lambda tasks, sound=sound: tasks.caption(sound))
+        said = bench.told(Caption(sound))
         judged.append((events_in(expected) <= events_in(said), f"{expected} -> {said}"))
         logger.info("described: %s", judged[-1][1])
     return share(judged)
 
 
 def _choice(bench: Bench, sound: Audio, task: str) -> str:
-    return bench.told(lambda tasks: tasks.choose(sound, task))
+    return bench.told(Choose.about(sound, task))
 
 
 def _judged(asked: str, expected: str, answer: str) -> Judged:

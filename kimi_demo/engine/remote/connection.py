@@ -7,23 +7,25 @@ moment, while it connects, waits or is answered, and the server sees at once tha
 from __future__ import annotations
 
 import json
+import queue
 from collections.abc import AsyncGenerator, AsyncIterator, Generator, Iterator
 from concurrent.futures import CancelledError, Future
-from contextlib import ExitStack, asynccontextmanager, contextmanager
+from contextlib import ExitStack, aclosing, asynccontextmanager, contextmanager
 from typing import Any
 
 import anyio
 import httpx
 from anyio.from_thread import start_blocking_portal
 
-from kimi_demo.engine.remote.waiting import Arrivals
 from kimi_demo.errors import AccessError, EngineAway, EngineError, InputError, KimiError
-from kimi_demo.events import Event
+from kimi_demo.events import AudioDelta, Event, Queued, Stepped, TextDelta
+from kimi_demo.messages import CODES_PER_S
 from kimi_demo.wire.errors import told
 
 CONNECT_S = 5.0
 SILENCE_S = 600.0  # of a server in the middle of a reply
 IDLE_S = 2.0  # a connection is kept so long, less than servers keep theirs
+PULSE_S = 0.05  # how soon whoever waits can go away
 CLOSED = "the engine is closed: start the app again"
 
 
@@ -66,7 +68,7 @@ class Connection:
 
         Raises: whatever the request does; EngineError once this connection is closed.
         """
-        arrivals = Arrivals()
+        arrivals = _Arrivals()
         try:
             task = self._portal.start_task_soon(arrivals.take_all, events)
         except RuntimeError as exc:
@@ -138,6 +140,63 @@ class Connection:
             raise EngineError(
                 f"the connection to {self.host} broke off: send the request again"
             ) from exc
+
+
+class _Arrivals:
+    """Between the loop that makes events and the thread that reads them."""
+
+    def __init__(self) -> None:
+        self._arrived: queue.SimpleQueue[Event | None] = queue.SimpleQueue()
+        self._pulse = _Pulse()
+
+    async def take_all(self, events: AsyncGenerator[Event, None]) -> None:
+        """Runs on the loop, to the end of the events or until it is cancelled."""
+        async with aclosing(events):
+            async for event in events:
+                self._arrived.put(event)
+
+    def until(self, task: Future[None]) -> Generator[Event, None, None]:
+        """What has arrived, up to the end of the task. Raises: what the task raises."""
+        task.add_done_callback(lambda _: self._arrived.put(None))
+        while True:
+            try:
+                event = self._arrived.get(timeout=PULSE_S)
+            except queue.Empty:
+                yield self._pulse.event()
+                continue
+            if event is None:
+                task.result()
+                return
+            self._pulse.take(event)
+            yield event
+
+
+class _Pulse:
+    """Where the answer stands, told again while nothing comes: its place in a line that the server
+    told of, then at so many tokens, as far as these can be told from outside.
+    """
+
+    def __init__(self) -> None:
+        self._place = Queued(0)
+        self._started = False
+        self._words = 0
+        self._sound_s = 0.0
+
+    def take(self, event: Event) -> None:
+        match event:
+            case Queued():
+                self._place = event
+                return
+            case TextDelta():
+                self._words += 1
+            case AudioDelta():
+                self._sound_s += len(event.waveform) / event.sample_rate
+        self._started = True
+
+    def event(self) -> Event:
+        if not self._started:
+            return self._place
+        return Stepped(self._words, round(self._sound_s * CODES_PER_S))
 
 
 def _client(url: httpx.URL, key: str) -> httpx.AsyncClient:

@@ -1,28 +1,76 @@
-"""The engine protocol over a server."""
+"""The engine that asks a server; nothing is computed here."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Generator
-from contextlib import closing
+from collections.abc import AsyncGenerator, AsyncIterator, Generator
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Any
 
-from kimi_demo.engine.base import Capabilities
-from kimi_demo.engine.remote.capabilities import introduced
-from kimi_demo.engine.remote.chat import answered
+import httpx
+from pydantic import ValidationError
+
+from kimi_demo.audio import OUTPUT_SAMPLE_RATE
+from kimi_demo.engine import tasks
+from kimi_demo.engine.base import Capabilities, Engine
+from kimi_demo.engine.remote import requests
 from kimi_demo.engine.remote.connection import Connection
-from kimi_demo.engine.remote.server import Server
-from kimi_demo.engine.remote.speech import spoken
-from kimi_demo.engine.remote.transcription import written
-from kimi_demo.events import Event
-from kimi_demo.messages import Request
+from kimi_demo.engine.remote.replies import (
+    ChatAnswer,
+    Chunk,
+    Ending,
+    Increment,
+    Sound,
+    finished,
+    read,
+)
+from kimi_demo.engine.remote.requests import Asked, Dialect
+from kimi_demo.engine.tasks.transcribe import check_words
+from kimi_demo.errors import AccessError, EngineError, InputError, UnknownName
+from kimi_demo.events import (
+    Event,
+    Segment,
+    SegmentStarted,
+    SentenceStarted,
+    Started,
+    TextDelta,
+    Transcript,
+)
+from kimi_demo.intents import Intent, Speak, Transcribe, Translate
 from kimi_demo.options import RemoteOptions
+from kimi_demo.tasks import ANY_LANGUAGE, TaskTable
+from kimi_demo.text.languages import spoken_language
+from kimi_demo.wire import sse
+from kimi_demo.wire.models import About
+from kimi_demo.wire.progress import Progress, event_of
+
+# Of the hosted service, where no others are named.
+SPEECH_MODEL = "gpt-4o-mini-tts"
+TRANSCRIPTION_MODEL = "gpt-4o-transcribe"
+TRANSLATION_MODEL = "whisper-1"  # the only one that translates
+CHAT_MODEL = "gpt-audio"
+HOSTED_SLOTS = 8
+LANGUAGES = ("en", "zh")
+NO_LINE = 10_000  # slots in front of a server of ours: it has the line, for all its callers
+
+# Such a server has its own words for reading aloud and writing down, and hears closed questions as
+# they were published.
+HOSTED_TASKS = TaskTable(
+    speech_prompts={},
+    speech_prompt="",
+    transcription_prompts=dict.fromkeys((ANY_LANGUAGE, *LANGUAGES), ""),
+    wordings={},
+)
 
 
-class RemoteEngine:
-    """Asks an OpenAI-compatible server; nothing is computed here."""
+class RemoteEngine(Engine):
+    """Maps each intent on an endpoint of an OpenAI-compatible server."""
 
-    def __init__(self, server: Server, capabilities: Capabilities) -> None:
-        self._server = server
-        self._capabilities = capabilities
+    def __init__(
+        self, connection: Connection, dialect: Dialect, capabilities: Capabilities
+    ) -> None:
+        super().__init__(capabilities, slots=NO_LINE if dialect.ours else None)
+        self._connection = connection
+        self._dialect = dialect
 
     @classmethod
     def connected(cls, options: RemoteOptions) -> RemoteEngine:
@@ -33,29 +81,250 @@ class RemoteEngine:
         """
         connection = Connection(options.base_url, options.api_key)
         try:
-            return cls(*introduced(connection, options))
+            return cls(connection, *introduced(connection, options))
         except BaseException:
             connection.close()
             raise
 
-    @property
-    def capabilities(self) -> Capabilities:
-        return self._capabilities
-
-    def stream(self, request: Request) -> Generator[Event, None, None]:
-        """Yields the answer's events; see `Engine.stream`. Closing it hangs up at once."""
-        with closing(self._server.connection.listen(self._asked(request))) as events:
-            yield from events
+    def answer(self, intent: Intent) -> Generator[Event, None, None]:
+        """See `Engine.answer`. Closing it hangs up at once."""
+        tasks.check(intent, self.capabilities)
+        try:
+            return self._connection.listen(self._asked(intent))
+        except ValidationError as exc:
+            raise refused(exc) from exc
 
     def close(self) -> None:
         """Drops what is asked; the server itself goes on."""
-        self._server.connection.close()
+        super().close()
+        self._connection.close()
 
-    def _asked(self, request: Request) -> AsyncGenerator[Event, None]:
-        match request.task:
-            case "speech":
-                return spoken(self._server, request)
-            case "transcription" | "translation":
-                return written(self._server, request)
-            case _:
-                return answered(self._server, request)
+    def _asked(self, intent: Intent) -> AsyncGenerator[Event, None]:
+        match intent:
+            case Speak():
+                return self._spoken(intent.text, requests.speech(intent, self._dialect))
+            case Transcribe() | Translate():
+                return self._written(intent)
+        by_id = requests.chat(intent, self._dialect)
+        in_words = None
+        if requests.refers(intent):
+            in_words = requests.chat(intent, self._dialect, by_id=False)
+        return self._answered(intent, by_id, in_words)
+
+    async def _spoken(self, text: str, body: dict[str, Any]) -> AsyncGenerator[Event, None]:
+        async with self._connection.posted("/audio/speech", json=body) as response:
+            told = _speech_events(response) if self._dialect.ours else _speech_bytes(response, text)
+            async for event in told:
+                yield event
+
+    async def _written(self, intent: Transcribe | Translate) -> AsyncGenerator[Event, None]:
+        address, content = requests.transcription(intent, self._dialect)
+        async with self._connection.posted(address, **content) as response:
+            told = _transcript(response) if self._dialect.ours else _words(response, intent)
+            async for event in told:
+                if isinstance(event, Transcript) and not intent.may_be_empty:
+                    check_words(event)
+                yield event
+
+    async def _answered(
+        self, intent: Asked, by_id: dict[str, Any], in_words: dict[str, Any] | None
+    ) -> AsyncGenerator[Event, None]:
+        answer = ChatAnswer(requests.options(intent, self._dialect))
+        async with self._accepted(by_id, in_words) as response:
+            async for value in sse.values(response):
+                for event in answer.take(read(Chunk, value)):
+                    yield event
+        for event in answer.ending():
+            yield event
+
+    @asynccontextmanager
+    async def _accepted(
+        self, by_id: dict[str, Any], in_words: dict[str, Any] | None
+    ) -> AsyncIterator[httpx.Response]:
+        """The reply; if it is refused with answers by their ids, the reply to their words. An id
+        may have expired, and a refusal costs nothing.
+        """
+        async with AsyncExitStack() as stack:
+            post = self._connection.posted
+            try:
+                response = await stack.enter_async_context(post("/chat/completions", json=by_id))
+            except InputError:
+                if in_words is None:
+                    raise
+                told_again = post("/chat/completions", json=in_words)
+                response = await stack.enter_async_context(told_again)
+            yield response
+
+
+def refused(exc: ValidationError) -> InputError:
+    """A request that no server of this protocol takes."""
+    found = exc.errors()[0]
+    return InputError(f"the server takes no such request: {found['loc'][-1]}: {found['msg']}")
+
+
+async def _speech_bytes(response: httpx.Response, text: str) -> AsyncIterator[Event]:
+    sound = Sound()
+    yield Started(0)
+    yield SentenceStarted(1, 1, text)
+    async for content in response.aiter_bytes():
+        for delta in sound.push(content):
+            yield delta
+    yield finished(Ending())
+
+
+async def _speech_events(response: httpx.Response) -> AsyncIterator[Event]:
+    sound = Sound()
+    async for value in sse.values(response):
+        increment = read(Increment, value)
+        match increment.type:
+            case "progress":
+                yield event_of(read(Progress, value))
+            case "speech.text.delta":
+                yield TextDelta(increment.delta)
+            case "speech.audio.done":
+                yield finished(read(Ending, value), sound.tokens)
+                return
+        for delta in sound.push_base64(increment.audio):
+            yield delta
+    raise EngineError("the server's speech broke off: send the request again")
+
+
+async def _transcript(response: httpx.Response) -> AsyncIterator[Event]:
+    async for value in sse.values(response):
+        increment = read(Increment, value)
+        match increment.type:
+            case "progress":
+                yield event_of(read(Progress, value))
+            case "transcript.text.delta":
+                yield TextDelta(increment.delta)
+            case "transcript.text.done":
+                yield finished(read(Ending, value))
+                return
+    raise EngineError("the server's transcript broke off: send the request again")
+
+
+async def _words(response: httpx.Response, intent: Transcribe | Translate) -> AsyncIterator[Event]:
+    """Others tell no times: all is one segment. Some do not stream, whatever they are asked for."""
+    end_s = intent.sound.duration_s
+    yield Started(0)
+    yield SegmentStarted(1, 1, 0.0, end_s)
+    streamed = sse.MEDIA_TYPE in response.headers.get("content-type", "")
+    ending, words = Ending(), ""
+    if streamed:
+        async for value in sse.values(response):
+            increment = read(Increment, value)
+            if increment.type == "transcript.text.delta" and increment.delta:
+                words += increment.delta
+                yield TextDelta(increment.delta)
+            elif increment.type == "transcript.text.done":
+                ending = read(Ending, value)
+                break
+        else:
+            raise EngineError("the server's transcript broke off: send the request again")
+    else:
+        ending = await _whole(response)
+    if ending.text and not words:
+        words = ending.text
+        yield TextDelta(words)
+    hint = "en" if isinstance(intent, Translate) else intent.language
+    said = (Segment(0.0, end_s, words.strip()),) if words.strip() else ()
+    yield Transcript(said, spoken_language(words.strip(), hint))
+    yield finished(ending)
+
+
+async def _whole(response: httpx.Response) -> Ending:
+    await response.aread()
+    try:
+        return read(Ending, response.json())
+    except ValueError as exc:
+        raise EngineError("the server's transcript is no JSON") from exc
+
+
+def introduced(connection: Connection, options: RemoteOptions) -> tuple[Dialect, Capabilities]:
+    """How the server is talked to, and what the page shows of it.
+
+    Raises: EngineAway if nothing answers; AccessError if the key is wrong; EngineError if what
+    answers is no such server.
+    """
+    found = _about(_models(connection))
+    if found is None:
+        return _hosted(connection, options)
+    name, about = found
+    model = options.model or name
+    capabilities = _described(name, about, connection.host)
+    transcription = options.transcription_model or model
+    dialect = Dialect(
+        True,
+        model,
+        options.speech_model or model,
+        transcription,
+        transcription,
+        options.voice,
+        capabilities.tasks,
+    )
+    return dialect, capabilities
+
+
+def _models(connection: Connection) -> list[Any]:
+    """What there is; nothing, if the server has no list of it."""
+    try:
+        reply = connection.get("/models")
+    except UnknownName:
+        return []
+    except AccessError as exc:
+        raise AccessError(f"{exc} (KIMI_API_KEY says which key is sent)") from exc
+    models = reply.get("data") if isinstance(reply, dict) else None
+    if not isinstance(models, list):
+        raise EngineError(
+            f"{connection.address} is no OpenAI-compatible server: its address often ends in /v1"
+        )
+    return models
+
+
+def _about(models: list[Any]) -> tuple[str, About] | None:
+    for model in models:
+        if isinstance(model, dict) and model.get("about") is not None:
+            return str(model.get("id")), read(About, model["about"])
+    return None
+
+
+def _described(name: str, about: About, host: str) -> Capabilities:
+    try:
+        tasks = TaskTable.of(about.tasks)
+    except ValueError as exc:
+        raise EngineError(f"the server at {host} has a task table of another kind: {exc}") from exc
+    return Capabilities(
+        model=name,
+        label=f"{about.label.rstrip()} Computed by the server at {host}.",
+        device=host,
+        parameters=about.parameters,
+        sample_rate=OUTPUT_SAMPLE_RATE,  # of pcm, whatever the model's own is
+        languages=tuple(about.languages),
+        tasks=tasks,
+        card=about.card,
+        slots=about.slots,
+    )
+
+
+def _hosted(connection: Connection, options: RemoteOptions) -> tuple[Dialect, Capabilities]:
+    model = options.model
+    dialect = Dialect(
+        False,
+        model or CHAT_MODEL,
+        options.speech_model or model or SPEECH_MODEL,
+        options.transcription_model or model or TRANSCRIPTION_MODEL,
+        options.transcription_model or model or TRANSLATION_MODEL,
+        options.voice,
+        HOSTED_TASKS,
+    )
+    capabilities = Capabilities(
+        model=dialect.chat_model,
+        label=f"Asks the server at {connection.host}; words and sounds are sent there.",
+        device=connection.host,
+        parameters=0,
+        sample_rate=OUTPUT_SAMPLE_RATE,
+        languages=LANGUAGES,
+        tasks=HOSTED_TASKS,
+        slots=HOSTED_SLOTS,
+    )
+    return dialect, capabilities

@@ -7,7 +7,7 @@ Source: BigVGAN, arXiv 2206.04658.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 
 import torch
 from torch import Tensor, nn
@@ -41,13 +41,13 @@ class Vocoder(nn.Module):
         self.conv_pre = nn.Conv1d(config.num_mels, config.upsample_initial_channel, 7, padding=3)
         self.ups = nn.ModuleList(nn.ModuleList([_upsampling(config, i)]) for i in stages)
         self.resblocks = nn.ModuleList(
-            ResidualBlock(config, config.channels_after(i), kernel, dilations)
+            ResidualBlock(config, config.channels(i + 1), kernel, dilations)
             for i in stages
             for kernel, dilations in zip(
                 config.resblock_kernel_sizes, config.resblock_dilation_sizes, strict=True
             )
         )
-        last = config.channels_after(stages[-1])
+        last = config.channels(len(stages))
         self.activation_post = _activation(config, last)
         self.conv_post = nn.Conv1d(last, 1, 7, padding=3, bias=config.use_bias_at_final)
         self.anti_aliased = anti_aliased
@@ -151,10 +151,26 @@ def fold_weight_norm(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return folded
 
 
+def split_weight_norm(tensors: Mapping[str, Tensor], names: Container[str]) -> dict[str, Tensor]:
+    """The inverse of `fold_weight_norm`, to the bit, where `names` has pairs."""
+    split = {}
+    for name, tensor in tensors.items():
+        stem = name.removesuffix(".weight")
+        if name in names or f"{stem}.weight_g" not in names:
+            split[name] = tensor
+        else:
+            ones = torch.ones(len(tensor), *[1] * (tensor.dim() - 1))
+            # The norm as `_weight_norm` itself computes it: their quotient is exactly one.
+            norm = torch._weight_norm_interface(tensor, ones, 0)[1]
+            split[f"{stem}.weight_g"] = norm
+            split[f"{stem}.weight_v"] = tensor.where(norm > 0, 1.0)  # zeros have no direction
+    return split
+
+
 def _upsampling(config: VocoderConfig, stage: int) -> nn.ConvTranspose1d:
     rate, kernel = config.upsample_rates[stage], config.upsample_kernel_sizes[stage]
-    width = config.channels_after(stage)
-    return nn.ConvTranspose1d(2 * width, width, kernel, rate, padding=(kernel - rate) // 2)
+    before, after = config.channels(stage), config.channels(stage + 1)
+    return nn.ConvTranspose1d(before, after, kernel, rate, padding=(kernel - rate) // 2)
 
 
 def _convolution(channels: int, kernel: int, dilation: int) -> nn.Conv1d:

@@ -63,7 +63,7 @@ class VocoderConfig:
             # Otherwise a stage would not return exactly rate samples per input sample.
             if kernel < rate or (kernel - rate) % 2:
                 found.append(f"upsample kernel {kernel} does not suit rate {rate}")
-        if self.upsample_initial_channel % 2 ** len(self.upsample_rates):
+        if not self.channels(len(self.upsample_rates)):
             found.append("upsample_initial_channel cannot be halved once per upsample rate")
         if self.resblock not in ("1", "2"):
             found.append(f"resblock {self.resblock!r} is neither '1' nor '2'")
@@ -71,9 +71,9 @@ class VocoderConfig:
             found.append(f"activation {self.activation!r} is neither 'snake' nor 'snakebeta'")
         return found
 
-    def channels_after(self, stage: int) -> int:
-        """Width behind upsampling stage ``stage`` (0-based): every stage halves it."""
-        return self.upsample_initial_channel >> (stage + 1)
+    def channels(self, stages: int) -> int:
+        """Width behind so many upsampling stages: each halves it, rounded down as published."""
+        return self.upsample_initial_channel // 2**stages
 
     @classmethod
     def from_json(cls, source: Path | str | Mapping[str, Any]) -> VocoderConfig:

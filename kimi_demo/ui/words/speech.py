@@ -1,6 +1,6 @@
 """Words of the text-to-speech tab."""
 
-from kimi_demo.services.reading import MAX_READING_CHARS
+from kimi_demo.engine.tasks.speak import MAX_READING_CHARS
 
 EN: dict[str, str] = {
     "speech_limit": f"Up to {MAX_READING_CHARS:,} characters, read sentence by sentence.",

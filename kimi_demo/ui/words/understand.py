@@ -19,9 +19,6 @@ EN: dict[str, str] = {
     "understand_answer": "Answer",
     "understand_answer_placeholder": "The answer is written here.",
     "understand_chart": "How likely each option is",
-    "understand_option": "Option",
-    "understand_probability": "Probability",
-    "understand_more": "{count} less likely ones",
     "understand_note": "Record or choose a sound, then ask. Files: wav, flac, ogg, opus or mp3, up "
     "to {seconds} s. Nothing is kept beyond an hour.",
 }
@@ -45,9 +42,6 @@ ZH: dict[str, str] = {
     "understand_answer": "回答",
     "understand_answer_placeholder": "回答会显示在这里。",
     "understand_chart": "各选项的可能性",
-    "understand_option": "选项",
-    "understand_probability": "概率",
-    "understand_more": "其余 {count} 个可能性较小的选项",
     "understand_note": "先录音或选择声音，再提问。支持 wav、flac、ogg、opus、mp3 文件，"
     "最长 {seconds} 秒。文件最多保留一小时。",
 }

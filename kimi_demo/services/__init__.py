@@ -1,1 +1,0 @@
-"""What page, API and commands share above the engine: long texts, long sounds, conversations."""
