@@ -4,11 +4,13 @@ import gc
 import json
 import logging
 import weakref
+from weakref import WeakValueDictionary
 
 import pytest
 import torch
 
 from kimi_demo.checkpoint import conversion, loading
+from kimi_demo.engine import factory
 from kimi_demo.engine.factory import create_engine
 from kimi_demo.errors import CheckpointError
 from kimi_demo.events import collect
@@ -17,6 +19,12 @@ from kimi_demo.options import ModelOptions
 
 ALL_ON_CPU = {"": "cpu"}
 LAST_LAYER_ON_DISK = {"": "cpu", "model.layers.5": "disk"}
+
+
+@pytest.fixture(autouse=True)
+def _nothing_open(monkeypatch):
+    """Engines of other tests may hold the same checkpoint."""
+    monkeypatch.setattr(factory, "_open", WeakValueDictionary())
 
 
 @pytest.fixture
