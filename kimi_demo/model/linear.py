@@ -1,7 +1,7 @@
 """Linear layers as inference wants them: those of one input joined into one product, their weights
 laid out once for the processor.
 
-oneDNN's own layout saves a CPU a third of a decode step, which is spent on reading weights, and
+oneDNN's own layout is read faster by a CPU, which spends a decode step on reading weights, and
 rounds every row alike however many there are: company changes nobody's result.
 """
 

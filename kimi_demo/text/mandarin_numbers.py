@@ -24,7 +24,7 @@ def number(written: str) -> str:
     """A whole or decimal number; a code (leading zero, or long) digit by digit."""
     whole, *fractions = written.split(".")
     coded = len(whole) > _MAX_READ_DIGITS or (len(whole) > 1 and whole[0] == "0")
-    import cn2an  # takes a fifth of a second
+    import cn2an  # slow to import, and not every start needs it
 
     said = digits(whole) if coded else _TWO.sub("两", cn2an.an2cn(whole, "low"))
     return "点".join([said, *map(digits, fractions)])

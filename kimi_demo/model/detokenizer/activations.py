@@ -146,7 +146,7 @@ def _filter_blocks(x: Tensor, matrix: Tensor, before: int, step: int, length: in
 
 
 def _replicated(x: Tensor, before: int, after: int) -> Tensor:
-    """x (B, C, T) between repetitions of its edges; plain copies, three times as fast as a pad."""
+    """x (B, C, T) between repetitions of its edges; plain copies, faster than a pad."""
     batch, channels, time = x.shape
     padded = x.new_empty(batch, channels, before + time + after)
     padded[..., :before] = x[..., :1]
