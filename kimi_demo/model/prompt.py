@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from itertools import groupby, takewhile
+from itertools import groupby, pairwise, takewhile
 from typing import Protocol
 
 import torch
@@ -109,14 +109,11 @@ class PromptStreams:
             strict=False,
         )
         count = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
-        start = 0
-        for own, others in zip(self.features, other.features, strict=False):
-            start = self.heard.index(True, start) if True in self.heard[start:] else count
-            if start >= count:
-                break
-            if own is not others and not torch.equal(own, others):
+        edges = enumerate(pairwise((False, *self.heard)))
+        starts = (n for n, (before, heard) in edges if heard and not before)
+        for start, own, others in zip(starts, self.features, other.features, strict=False):
+            if start < count and own is not others and not torch.equal(own, others):
                 return start
-            start = self.heard.index(False, start) if False in self.heard[start:] else count
         return count
 
     def _match(self, features: Tensor, length: int) -> Tensor:

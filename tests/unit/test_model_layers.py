@@ -160,3 +160,17 @@ def test_packed_layers_take_the_place_of_the_plain_ones():
     assert [p.shape for p in packed.parameters()] == [p.shape for p in plain.parameters()]
     x = torch.randn(5, 16)
     torch.testing.assert_close(packed(x), plain(x), atol=1e-6, rtol=1e-5)
+
+
+def test_prompts_agree_up_to_the_first_other_id_or_sound():
+    ids, heard = [1, 2, 3, 4, 5, 6, 7], [True, True, False, True, True, False, False]
+    one, two = torch.ones(2, 3), torch.zeros(2, 3)
+    prompt = PromptStreams(ids, [9] * 7, heard, [one, two])
+    for features, other_ids, common in (
+        ([one.clone(), two.clone()], ids, 7),
+        ([one, two], [*ids[:6], 8], 6),
+        ([one, one], ids, 3),
+        ([two, two], ids, 0),
+    ):
+        other = PromptStreams(other_ids, [9] * 7, heard, features)
+        assert prompt.common_positions(other) == common
