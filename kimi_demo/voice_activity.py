@@ -25,6 +25,8 @@ JOINED_GAP_S = 0.3
 LEAST_SPEECH_S = 0.15
 # The detector is deaf to quiet voices; more gain than this would lift noise to the level of speech.
 WORKING_PEAK, MOST_GAIN = 0.5, 8.0
+# Of a microphone before it was heard; and how fast its loudest sound is forgotten, each frame.
+USUAL_PEAK, PEAK_DECAY = 0.25, 0.997
 
 Run = tuple[int, int]
 
@@ -82,6 +84,37 @@ def _probabilities(frames: np.ndarray) -> np.ndarray:
         speech, hidden, cell = map(np.asarray, _detector().run(None, heard))
         found.append(speech)
     return np.concatenate(found)
+
+
+class SpeechStream:
+    """Silero's detector for a sound that still grows, a frame of 32 ms after the other."""
+
+    def __init__(self) -> None:
+        self._waiting = np.zeros(0, np.float32)  # less than a frame
+        self._context = np.zeros(CONTEXT_SAMPLES, np.float32)
+        self._hidden = self._cell = np.zeros((1, 1, 128), np.float32)
+        self._peak = USUAL_PEAK
+
+    def push(self, samples: np.ndarray) -> np.ndarray:
+        """samples: (T,) float32 at 16 kHz, any number. Gives (N,) float32: how likely each frame
+        that is complete now is speech."""
+        waiting = np.concatenate([self._waiting, samples])
+        whole = len(waiting) // FRAME_SAMPLES * FRAME_SAMPLES
+        frames, self._waiting = waiting[:whole].reshape(-1, FRAME_SAMPLES), waiting[whole:]
+        if not len(frames):
+            return np.zeros(0, np.float32)
+        loudest = float(np.abs(frames).max())
+        self._peak = max(loudest, self._peak * PEAK_DECAY ** len(frames), USUAL_PEAK / MOST_GAIN)
+        before = np.concatenate([self._context[None], frames[:, -CONTEXT_SAMPLES:]])
+        self._context = before[-1]
+        gain = min(MOST_GAIN, WORKING_PEAK / self._peak)
+        heard = {
+            "input": gain * np.concatenate([before[:-1], frames], axis=1),
+            "h": self._hidden,
+            "c": self._cell,
+        }
+        speech, self._hidden, self._cell = map(np.asarray, _detector().run(None, heard))
+        return speech
 
 
 @cache

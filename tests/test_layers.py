@@ -21,9 +21,10 @@ MAY_IMPORT = {
     "checkpoint": VALUES | {"model"},
     "wire": VALUES,
     "engine": VALUES | {"model", "checkpoint", "wire"},
+    "realtime": VALUES | {"wire"},
     "settings": {"errors", "options"},
     "space": VALUES | {"engine", "settings"},
-    "api": VALUES | {"engine", "wire"},
+    "api": VALUES | {"engine", "wire", "realtime"},
     "ui": VALUES | {"engine", "settings"},
     "cli": VALUES | {"api", "engine", "checkpoint", "settings"},
     "cli.bench": VALUES | {"cli", "engine", "checkpoint", "model", "settings"},
@@ -137,7 +138,7 @@ def test_every_requirement_is_used():
     lines = (ROOT / "requirements.txt").read_text(encoding="utf-8").splitlines()
     names = {line.split(">")[0].strip() for line in lines if line and not line.startswith("#")}
     modules = {"pyyaml": "yaml", "Pillow": "PIL", "opencc-py": "opencc"}
-    # FastAPI reads uploads with the one; of the other only a file is read.
-    not_imported_by_name = {"python-multipart", "silero-vad"}
+    # FastAPI reads uploads with one, uvicorn serves sockets with one, of one only a file is read.
+    not_imported_by_name = {"python-multipart", "silero-vad", "websockets"}
     used = {modules.get(name, name.replace("-", "_")) for name in names - not_imported_by_name}
     assert used <= imported

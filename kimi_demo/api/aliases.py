@@ -16,6 +16,9 @@ ALIASES = (
     "gpt-4o-mini-audio-preview",
     "gpt-audio",
     "gpt-audio-mini",
+    "gpt-realtime",
+    "gpt-realtime-mini",
+    "gpt-4o-realtime-preview",
 )
 VOICE = "kimi"  # the architecture has one speaker
 VOICE_ALIASES = (

@@ -16,9 +16,9 @@ from starlette.middleware import Middleware
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Mount
 
-from kimi_demo.api import chat, models, speech, transcriptions
-from kimi_demo.api.health import health_routes
-from kimi_demo.api.middleware import Accounting, BodyLimit, Guard, error_response
+from kimi_demo.api import chat, models, realtime, speech, transcriptions
+from kimi_demo.api.health import guarded, health_routes
+from kimi_demo.api.middleware import Accounting, BodyLimit, error_response
 from kimi_demo.api.service import Service
 from kimi_demo.api.streaming import ClientGone
 from kimi_demo.errors import InputError, KimiError, UnknownName
@@ -33,7 +33,7 @@ _NOBODY_READS_IT = 499
 # What pydantic puts between the names: which of several kinds it took the value for.
 _KIND_OF_VALUE = re.compile(r"str|int|float|bool|none|[A-Z].*|(list|dict|function|tagged).*\]")
 _TAGGED = ("messages", "content")  # their elements stand below a kind, too
-ROUTERS = (speech.router, transcriptions.router, chat.router, models.router)
+ROUTERS = (speech.router, transcriptions.router, chat.router, realtime.router, models.router)
 # Of every route, so that the document names them.
 _FAILURES: dict[int | str, dict[str, Any]] = {
     status: {"model": ErrorReply, "description": text}
@@ -58,7 +58,7 @@ def create_api(service: Service) -> FastAPI:
         generate_unique_id_function=lambda route: route.name,
         middleware=[
             Middleware(Accounting, metrics=service.metrics),
-            Middleware(Guard, keys=service.keys, metrics=service.metrics),
+            guarded(service),
             Middleware(BodyLimit),
         ],
         exception_handlers={

@@ -13,12 +13,16 @@ from kimi_demo.api.service import Service
 
 def health_routes(service: Service) -> list[BaseRoute]:
     """/health and /ready are open to every probe; /metrics needs a key where there are keys."""
-    guard = [Middleware(Guard, keys=service.keys, metrics=service.metrics)]
     return [
         Route("/health", lambda _: _health(service)),
         Route("/ready", lambda _: _ready(service)),
-        Route("/metrics", lambda _: _metrics(service), middleware=guard),
+        Route("/metrics", lambda _: _metrics(service), middleware=[guarded(service)]),
     ]
+
+
+def guarded(service: Service) -> Middleware:
+    """What lets in who has a key."""
+    return Middleware(Guard, keys=service.keys, metrics=service.metrics, secrets=service.secrets)
 
 
 def _health(service: Service) -> Response:

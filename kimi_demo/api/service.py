@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Annotated, TypeVar
 
@@ -14,15 +15,39 @@ from starlette.concurrency import run_in_threadpool
 from kimi_demo.api.aliases import ALIASES
 from kimi_demo.api.history import AnswerStore
 from kimi_demo.api.keys import ANYBODY, NO_KEYS, Keys
-from kimi_demo.api.streaming import on_thread
+from kimi_demo.api.secrets import Secrets
+from kimi_demo.api.streaming import on_thread, whole
 from kimi_demo.engine.base import Engine
 from kimi_demo.engine.job import Job
-from kimi_demo.errors import EngineAway, UnknownName
-from kimi_demo.intents import Intent
+from kimi_demo.errors import EngineAway, EngineBusy, UnknownName
+from kimi_demo.intents import Intent, Speak
 from kimi_demo.metrics import Metrics
 
 T = TypeVar("T")
 DECODED_AT_ONCE = 2
+TALKING_AT_ONCE = 16
+WARMING = Speak("Hello.", max_new_tokens=16)
+
+
+class Rooms:
+    """How many live conversations there are at once."""
+
+    def __init__(self, most: int = TALKING_AT_ONCE) -> None:
+        self._most = most
+        self.taken = 0
+        self.warm = False
+        self.warming = asyncio.Lock()
+
+    @asynccontextmanager
+    async def entered(self) -> AsyncGenerator[None]:
+        """Raises: EngineBusy if all are taken."""
+        if self.taken >= self._most:
+            raise EngineBusy(f"{self.taken} people talk with it already: try again in a minute", 60)
+        self.taken += 1
+        try:
+            yield
+        finally:
+            self.taken -= 1
 
 
 @dataclass(frozen=True)
@@ -36,6 +61,8 @@ class Service:
     aliases: tuple[str, ...] = ALIASES
     away: str = ""
     decoding: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(DECODED_AT_ONCE))
+    secrets: Secrets = field(default_factory=Secrets)
+    rooms: Rooms = field(default_factory=Rooms)
     started: int = field(default_factory=lambda: int(time.time()))
 
     @property
@@ -59,6 +86,16 @@ class Service:
             if not starting.exception():
                 starting.result().cancel()
             raise
+
+    async def warmed(self) -> None:
+        """The model has spoken once, so that nobody's first answer is slower than the next.
+
+        Raises: what an answer may.
+        """
+        async with self.rooms.warming:
+            if not self.rooms.warm:
+                await whole(await self.begun(WARMING))
+                self.rooms.warm = True
 
     def close(self) -> None:
         """Frees the model and forgets the answers."""

@@ -1,0 +1,1 @@
+"""Live conversation: who speaks when, as a machine without socket or clock."""
