@@ -36,7 +36,16 @@ def live_player(name: str, sample_rate: int, words: Mapping[str, dict[str, str]]
         elem_id=f"{name}-player",
         name=name,
         rate=sample_rate,
+        caption="",
     )
+
+
+def player_update(value: str | None, caption: str | None) -> gr.HTML | None:
+    """New sound and all words so far, as far as either is new. Words travel on their own: a value
+    is up to 128 kB."""
+    new = {"value": value, "caption": caption}
+    changes = {name: text for name, text in new.items() if text is not None}
+    return gr.HTML(**changes) if changes else None
 
 
 def begin_js(name: str) -> str:
@@ -57,15 +66,9 @@ class PlayerFeed:
         self._sample_rate = sample_rate
         self._chunks: deque[dict[str, object]] = deque(maxlen=FRESH_CHUNKS + REPEATED_CHUNKS)
         self._next_seq = 0
-        self._caption = ""
 
     def started(self) -> str:
         """Announces the run before its first sound."""
-        return self._value()
-
-    def caption(self, text: str) -> str:
-        """Adds words below the waveform."""
-        self._caption += text
         return self._value()
 
     def sound(self, waveform: np.ndarray) -> Iterator[str]:
@@ -92,7 +95,6 @@ class PlayerFeed:
                 "run": self._run_id,
                 "rate": self._sample_rate,
                 "chunks": list(self._chunks),
-                "caption": self._caption,
                 "end": end,
             }
         )

@@ -18,7 +18,7 @@ from kimi_demo.text.languages import DETECT
 from kimi_demo.ui.examples import sentences
 from kimi_demo.ui.heard_back import listen_back
 from kimi_demo.ui.i18n import tr, words_for
-from kimi_demo.ui.player import begin_js, live_player, stop_js
+from kimi_demo.ui.player import begin_js, live_player, player_update, stop_js
 from kimi_demo.ui.said import said_note
 from kimi_demo.ui.sampling import MAX_SEED, checked_seed, chosen_sampling
 from kimi_demo.ui.speech_view import SpeechView
@@ -249,7 +249,7 @@ class SpeechTab(TaskTab):
         recording = self._saved(shown.recording, text) if shown.recording else None
         return changed(
             {
-                self.player: shown.player,
+                self.player: player_update(shown.player, shown.caption),
                 self.report: shown.report,
                 self.recording: recording,
                 self.heard: shown.heard,

@@ -34,10 +34,11 @@ class SpeechView:
         self._ended = False
         self._queue = QueueNote(words)
         self._label = ""
+        self._caption = ""
 
     def started(self) -> Shown:
         """The page of a run that has no sound yet."""
-        return Shown(player=self._feed.started(), report="", heard="")
+        return Shown(player=self._feed.started(), caption="", report="", heard="")
 
     def shown(self, event: Event) -> Iterator[Shown]:
         """What changes with this event."""
@@ -50,7 +51,8 @@ class SpeechView:
                 self._label = self._progress(event)
                 yield Shown(report=self._label)
             case TextDelta():
-                yield Shown(player=self._feed.caption(event.text))
+                self._caption += event.text
+                yield Shown(caption=self._caption)
             case AudioDelta():
                 self._take(event.waveform)
                 for value in self._feed.sound(event.waveform):

@@ -23,6 +23,7 @@ class Shown:
     """One change of the page; None leaves a component as it is."""
 
     player: str | None = None
+    caption: str | None = None
     recording: Audio | None = None
     text: str | None = None
     report: str | None = None

@@ -78,10 +78,17 @@ def test_a_feed_survives_skipped_values():
 
 def test_only_the_last_value_of_a_feed_is_the_end():
     feed = PlayerFeed("run", RATE)
-    values = [feed.started(), feed.caption("hel"), feed.caption("lo"), *feed.sound(noise(0.3))]
+    values = [feed.started(), *feed.sound(noise(0.3))]
     assert not any(json.loads(value)["end"] for value in values)
     last = json.loads(feed.ended())
-    assert (last["end"], last["caption"], last["run"]) == (True, "hello", "run")
+    assert (last["end"], last["run"]) == (True, "run")
+
+
+def test_words_below_the_waveform_do_not_send_its_sound_again():
+    view = SpeechView("run", "Hi.", 7, RATE, EN)
+    events = [TextDelta("hel"), AudioDelta(noise(3.0), RATE), TextDelta("lo")]
+    *_, last = [change for event in events for change in view.shown(event)]
+    assert (last.caption, last.player) == ("hello", None)
 
 
 def test_speech_view_ends_with_recording_and_figures():

@@ -1,7 +1,7 @@
 // The live player: takes numbered PCM16 chunks out of the component's value as they arrive, plays
 // them at once, and keeps the counters in `window.kimiPlayers[name].stats`.
 //
-// Value (JSON): {run, rate, chunks: [{seq, pcm}], caption, end}. Every value repeats the last few
+// Value (JSON): {run, rate, chunks: [{seq, pcm}], end}. Every value repeats the last few
 // chunks, so that one the browser skipped is made up by the next; `seq` tells them apart.
 
 const WORDS = DICTIONARIES[(navigator.language || "en").toLowerCase().startsWith("zh") ? "zh-CN" : "en"];
@@ -65,11 +65,11 @@ class LivePlayer {
     if (this.stats.runId) this.retired.add(this.stats.runId);
   }
 
-  receive(message) {
+  receive(message, caption) {
     if (!this.accepting) this.retired.add(message.run);
     if (this.retired.has(message.run)) return;
     if (message.run !== this.stats.runId) this.startRun(message.run);
-    part("caption").textContent = message.caption;
+    part("caption").textContent = caption;
     const fresh = message.chunks.filter((chunk) => chunk.seq >= this.nextSeq);
     for (const chunk of fresh) this.take(chunk);
     if (message.end && !this.ended) this.finish();
@@ -192,7 +192,7 @@ root.setAttribute("aria-label", WORDS.player);
 volumeInput.setAttribute("aria-label", WORDS.player_volume);
 const player = new LivePlayer(props.rate);
 window.kimiPlayers = { ...window.kimiPlayers, [props.name]: player };
-watch("value", () => props.value && player.receive(JSON.parse(props.value)));
+watch(["value", "caption"], () => props.value && player.receive(JSON.parse(props.value), props.caption));
 toggle.addEventListener("click", () => player.togglePlay());
 volumeInput.addEventListener("input", () => {
   player.volume?.gain.setTargetAtTime(volumeInput.value / 100, player.context.currentTime, 0.01);
