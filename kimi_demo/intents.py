@@ -53,6 +53,13 @@ class Transcribe(_Drawn):
 
 
 @dataclass(frozen=True)
+class ListenBack(_Drawn):
+    """Speech is written down by the model that spoke it. said: each text with its sound."""
+
+    said: tuple[tuple[str, Audio], ...]
+
+
+@dataclass(frozen=True)
 class Translate(_Drawn):
     """What is said in a recording is written down in English; see `Transcribe`."""
 
@@ -136,12 +143,13 @@ class Choose(_Asked):
         return cls((message,), options=tuple(options), task=task)
 
 
-Intent = Speak | Transcribe | Translate | Caption | Chat | Ask | Choose
+Intent = Speak | Transcribe | ListenBack | Translate | Caption | Chat | Ask | Choose
 
 # As metrics name them.
 NAMES: dict[type, str] = {
     Speak: "speech",
     Transcribe: "transcription",
+    ListenBack: "transcription",
     Translate: "translation",
     Chat: "chat",
     Caption: "question",
@@ -157,5 +165,7 @@ def heard_s(intent: Intent) -> float:
             return 0.0
         case Transcribe(sound) | Translate(sound) | Caption(sound):
             return sound.duration_s
+        case ListenBack(said):
+            return sum(sound.duration_s for _, sound in said)
     parts = intent.asked.parts
     return sum(part.audio.duration_s for part in parts if isinstance(part, AudioPart))

@@ -4,13 +4,30 @@ from __future__ import annotations
 
 import html
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 
+from kimi_demo.engine.tasks.self_check import spoken_form
 from kimi_demo.engine.tasks.speak import MAX_READING_CHARS, spoken_words
 from kimi_demo.errors import InputError
 from kimi_demo.tasks import TaskTable
 from kimi_demo.text.comparing import Piece, compared
 from kimi_demo.text.languages import flowing, joint
-from kimi_demo.ui.heard_back import HeardBack
+
+
+@dataclass(frozen=True)
+class HeardBack:
+    """What the model heard of its speech of one text.
+
+    pieces: the words that were meant, and which of them were heard differently.
+    """
+
+    heard: str
+    pieces: tuple[Piece, ...]
+
+    @classmethod
+    def of(cls, text: str, heard: str) -> HeardBack:
+        """Both in their spoken form."""
+        return cls(heard, compared(spoken_form(text), spoken_form(heard)))
 
 
 def said_note(tasks: TaskTable, text: str, language: str, words: Mapping[str, str]) -> str:

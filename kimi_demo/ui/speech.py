@@ -12,11 +12,10 @@ from gradio.processing_utils import save_bytes_to_cache
 
 from kimi_demo.audio import Audio
 from kimi_demo.events import collect
-from kimi_demo.intents import Speak
+from kimi_demo.intents import ListenBack, Speak
 from kimi_demo.messages import StreamSampling
 from kimi_demo.text.languages import DETECT
 from kimi_demo.ui.examples import sentences
-from kimi_demo.ui.heard_back import listen_back
 from kimi_demo.ui.i18n import tr, words_for
 from kimi_demo.ui.player import begin_js, live_player, player_update, stop_js
 from kimi_demo.ui.said import said_note
@@ -231,7 +230,7 @@ class SpeechTab(TaskTab):
 
     def _listened_back(self, view: SpeechView) -> Iterator[Updates]:
         yield self._updates(view.listening(), view.text)
-        with closing(listen_back(self._engine, view.said)) as events:
+        with closing(self._engine.stream(ListenBack(tuple(view.said)))) as events:
             try:
                 for event in events:
                     for shown in view.heard(event):

@@ -8,10 +8,17 @@ from collections.abc import Iterator, Mapping
 import numpy as np
 
 from kimi_demo.audio import Audio
-from kimi_demo.events import AudioDelta, Event, Finished, Queued, SentenceStarted, TextDelta
-from kimi_demo.ui.heard_back import HeardBack
+from kimi_demo.events import (
+    AudioDelta,
+    Checked,
+    Event,
+    Finished,
+    Queued,
+    SentenceStarted,
+    TextDelta,
+)
 from kimi_demo.ui.player import PlayerFeed
-from kimi_demo.ui.said import heard_note
+from kimi_demo.ui.said import HeardBack, heard_note
 from kimi_demo.ui.view import QueueNote, Shown, progress, speech_report
 
 
@@ -78,10 +85,11 @@ class SpeechView:
         """The page while the model begins to listen to itself."""
         return Shown(heard=heard_note((), len(self.said), self._words))
 
-    def heard(self, event: Event | HeardBack) -> Iterator[Shown]:
-        """What changes with this event of `listen_back`."""
-        if isinstance(event, HeardBack):
-            self._heard.append(event)
+    def heard(self, event: Event) -> Iterator[Shown]:
+        """What changes with this event while the model listens to itself."""
+        if isinstance(event, Checked):
+            text, _ = self.said[len(self._heard)]
+            self._heard.append(HeardBack.of(text, event.heard))
             yield Shown(heard=heard_note(self._heard, len(self.said), self._words))
 
     def stopped(self) -> Shown:

@@ -14,9 +14,8 @@ from kimi_demo.engine.turn import TurnRequest
 from kimi_demo.events import AudioDelta, Event, Finished, Started, TextDelta, Timings
 from kimi_demo.tasks import TaskTable
 from kimi_demo.text.comparing import Piece, compared
-from kimi_demo.ui.heard_back import HeardBack
 from kimi_demo.ui.i18n import EN, ZH
-from kimi_demo.ui.said import heard_note, said_note
+from kimi_demo.ui.said import HeardBack, heard_note, said_note
 from tests.voice import voice
 
 RATE = 24_000
@@ -61,12 +60,9 @@ def test_nothing_is_told_where_words_are_as_typed(text: str):
     assert said_note(TASKS, text, "detect", EN) == ""
 
 
-def heard_back(meant: str, heard: str) -> HeardBack:
-    return HeardBack(heard, compared(meant, heard))
-
-
 def test_words_that_were_heard_differently_are_marked():
-    found = [heard_back("It costs <5.", "it cost 5"), heard_back("你好。", "你好")]
+    five = HeardBack("it cost 5", compared("It costs <5.", "it cost 5"))
+    found = [five, HeardBack.of("你好。", "你好")]
     note = heard_note(found, 2, EN)
     assert "It <mark>costs</mark> &lt;5.你好。" in note
     assert "1 of 5 words" in note
@@ -76,7 +72,7 @@ def test_words_that_were_heard_differently_are_marked():
 
 
 def test_speech_that_was_understood_is_told_in_one_line():
-    note = heard_note([heard_back("Hello there.", "hello there")], 1, EN)
+    note = heard_note([HeardBack.of("Hello there.", "hello there")], 1, EN)
     assert EN["heard_same"] in note
     assert "<mark>" not in note
     assert EN["heard_words"] not in note

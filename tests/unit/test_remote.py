@@ -40,10 +40,20 @@ from kimi_demo.errors import (
     InputError,
     UnknownName,
 )
-from kimi_demo.events import AudioDelta, Queued, SentenceStarted, Started, Stepped, collect
-from kimi_demo.intents import Chat, Choose, Speak, Transcribe, Translate
+from kimi_demo.events import (
+    AudioDelta,
+    Checked,
+    Finished,
+    Queued,
+    SentenceStarted,
+    Started,
+    Stepped,
+    collect,
+)
+from kimi_demo.intents import Chat, Choose, ListenBack, Speak, Transcribe, Translate
 from kimi_demo.messages import Message, Option, SpokenPart
 from kimi_demo.options import RemoteOptions
+from tests.voice import silence, voice
 
 KEY = "sk-the-secret-one"
 RATE = 24_000
@@ -298,6 +308,14 @@ def test_a_translation_asks_for_nothing_that_is_unknown_there(engine: RemoteEngi
     answer = collect(engine.stream(Translate(HEARD, may_be_empty=True)))
     assert answer.text == "the cat"
     assert set(hosted.asked[-1]) == {"file", "model", "response_format"}
+
+
+def test_speech_is_listened_back_to_in_one_job(engine: RemoteEngine, hosted: Hosted):
+    said = (("The cat!", Audio(voice(2.0), 16_000)), ("A dog.", Audio(silence(2.0), 16_000)))
+    found = [e for e in engine.stream(ListenBack(said)) if isinstance(e, Checked | Finished)]
+    assert [(e.heard, e.edits) for e in found[:2]] == [("the cat", 0), ("", 4)]
+    assert (found[2].prompt_tokens, found[2].text_tokens) == (14, 2)
+    assert [asked["language"] for asked in hosted.asked] == ["en"]  # silence is not sent
 
 
 def test_a_conversation_goes_on_by_the_id_of_its_answer(engine: RemoteEngine, hosted: Hosted):

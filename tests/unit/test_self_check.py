@@ -17,13 +17,13 @@ from kimi_demo.events import (
     Finished,
     SentenceStarted,
     Started,
+    Stepped,
     TextDelta,
     collect,
 )
-from kimi_demo.intents import Speak
+from kimi_demo.intents import ListenBack, Speak
 from kimi_demo.messages import Sampling, StreamSampling
 from kimi_demo.tasks import TaskTable
-from kimi_demo.ui.heard_back import HeardBack, listen_back
 from tests.turns import served, turns_of
 from tests.voice import silence, voice
 
@@ -31,7 +31,7 @@ RATE = 24_000
 TEXT = "The weather is fine today."
 
 
-def engine(*heard, sounds=None, pause_s=0.0):
+def engine(*heard, sounds=None):
     """Speaks two seconds; what it then hears is said here, one text after the other."""
     left = iter(heard)
 
@@ -42,7 +42,7 @@ def engine(*heard, sounds=None, pause_s=0.0):
             return [Started(9), AudioDelta(sound[:RATE], RATE), AudioDelta(sound[RATE:], RATE), end]
         return [Started(5), TextDelta(next(left)), Finished("stop", 5, 2, 0)]
 
-    return ScriptedEngine(script, Capabilities("m", "", "cpu", 0, RATE, ("en", "zh")), pause_s)
+    return ScriptedEngine(script, Capabilities("m", "", "cpu", 0, RATE, ("en", "zh")))
 
 
 def checked(scripted, text=TEXT, **options):
@@ -119,21 +119,21 @@ def test_other_spellings_of_the_same_words_are_no_errors(text, heard):
 def test_speech_that_was_heard_is_listened_to_sentence_by_sentence():
     scripted = engine("It costs 3 dollars", "good by")
     said = [("It costs $3.", Audio(voice(2.0), 16_000)), ("Goodbye!", Audio(voice(2.0), 16_000))]
-    events = list(listen_back(scripted, said))
-    first, second = (event for event in events if isinstance(event, HeardBack))
-    assert first.heard == "It costs 3 dollars"
-    assert [piece.text for piece in first.pieces if piece.differs] == []
-    assert [piece.text for piece in second.pieces if piece.differs] == ["Goodbye"]
-    (third,) = listen_back(scripted, [("Hello.", Audio(silence(1.0), 16_000))])
-    assert (third.heard, third.pieces[0].differs) == ("", True)
+    said.append(("Hello.", Audio(silence(1.0), 16_000)))
+    first, second, third, finished = served(scripted, ListenBack(tuple(said)))
+    assert first == Checked("It costs 3 dollars", 0, 19, seed=0, tries=1)
+    assert (second.heard, second.edits) == ("good by", 1)
+    assert (third.heard, third.error_rate) == ("", 1.0)
+    assert (finished.prompt_tokens, finished.text_tokens) == (10, 4)
 
 
 def test_listening_back_ends_when_it_is_closed():
-    scripted = engine("it is fine", "it is fine", pause_s=0.05)
-    events = listen_back(scripted, [("It is fine.", Audio(voice(2.0), 16_000))] * 2)
-    next(event for event in events if isinstance(event, TextDelta))
+    script = [Started(5), Stepped(1, 0), Stepped(2, 0), Finished("stop", 5, 2, 0)]
+    scripted = ScriptedEngine(script, Capabilities("m", "", "cpu", 0, RATE), pause_s=0.05)
+    events = scripted.stream(ListenBack((("It is fine.", Audio(voice(2.0), 16_000)),) * 2))
+    next(event for event in events if isinstance(event, Stepped))
     events.close()
-    assert len(scripted.turns) == 1
+    assert scripted.endings == ["cancelled"]
 
 
 def test_texts_are_weighed_by_their_length():

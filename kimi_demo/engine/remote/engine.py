@@ -6,6 +6,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Generator
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
+import anyio.to_thread
 import httpx
 from pydantic import ValidationError
 
@@ -24,8 +25,10 @@ from kimi_demo.engine.remote.replies import (
     read,
 )
 from kimi_demo.engine.remote.requests import Asked, Dialect
+from kimi_demo.engine.tasks.self_check import checked, listening
 from kimi_demo.engine.tasks.transcribe import check_words
-from kimi_demo.errors import AccessError, EngineError, InputError, UnknownName
+from kimi_demo.engine.tasks.turns import Sum
+from kimi_demo.errors import AccessError, AudioError, EngineError, InputError, UnknownName
 from kimi_demo.events import (
     Event,
     Segment,
@@ -35,7 +38,7 @@ from kimi_demo.events import (
     TextDelta,
     Transcript,
 )
-from kimi_demo.intents import Intent, Speak, Transcribe, Translate
+from kimi_demo.intents import Intent, ListenBack, Speak, Transcribe, Translate
 from kimi_demo.options import RemoteOptions
 from kimi_demo.tasks import ANY_LANGUAGE, TaskTable
 from kimi_demo.text.languages import spoken_language
@@ -105,6 +108,8 @@ class RemoteEngine(Engine):
                 return self._spoken(intent.text, requests.speech(intent, self._dialect))
             case Transcribe() | Translate():
                 return self._written(intent)
+            case ListenBack():
+                return self._heard_back(intent)
         by_id = requests.chat(intent, self._dialect)
         in_words = None
         if requests.refers(intent):
@@ -125,6 +130,22 @@ class RemoteEngine(Engine):
                 if isinstance(event, Transcript) and not intent.may_be_empty:
                     check_words(event)
                 yield event
+
+    async def _heard_back(self, intent: ListenBack) -> AsyncGenerator[Event, None]:
+        """One transcript after the other: no endpoint listens to several sounds."""
+        total, known = Sum(), self.capabilities
+        for text, sound in intent.said:
+            wanted = listening(sound, text, known.tasks, known.languages)
+            heard: list[Event] = []
+            try:
+                await anyio.to_thread.run_sync(tasks.check, wanted, known)
+                heard = [event async for event in self._written(wanted)]
+            except AudioError:  # silence says nothing
+                pass
+            for event in heard:
+                total.take(event)
+            yield checked(text, heard)
+        yield total.finished()
 
     async def _answered(
         self, intent: Asked, by_id: dict[str, Any], in_words: dict[str, Any] | None

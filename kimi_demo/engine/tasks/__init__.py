@@ -9,11 +9,22 @@ from typing import TYPE_CHECKING
 
 from kimi_demo.engine.tasks.about import ask, caption, choose
 from kimi_demo.engine.tasks.chat import chat
+from kimi_demo.engine.tasks.self_check import listen_back
 from kimi_demo.engine.tasks.speak import speak
 from kimi_demo.engine.tasks.transcribe import transcribe
 from kimi_demo.engine.turn import RunTurn, TurnRequest
 from kimi_demo.events import Event
-from kimi_demo.intents import Ask, Caption, Chat, Choose, Intent, Speak, Transcribe, Translate
+from kimi_demo.intents import (
+    Ask,
+    Caption,
+    Chat,
+    Choose,
+    Intent,
+    ListenBack,
+    Speak,
+    Transcribe,
+    Translate,
+)
 
 if TYPE_CHECKING:
     from kimi_demo.engine.base import Capabilities
@@ -29,6 +40,8 @@ def answer(
             return speak(intent, tasks, languages, capabilities.sample_rate, run_turn)
         case Transcribe() | Translate():
             return transcribe(intent, tasks, languages, run_turn)
+        case ListenBack():
+            return listen_back(intent, tasks, languages, run_turn)
         case Caption():
             return caption(intent, tasks, run_turn)
         case Chat():

@@ -1,9 +1,9 @@
-"""Speech that the model listens to before anybody else does.
+"""Speech that the model listens to, before anybody else does or after.
 
 Nothing guarantees that a model reads what it was given: now and then words are missing or come
 twice. So its speech is written down by the same model and compared with the text; what differs too
-much is spoken once more. Sound that was already heard cannot be taken back, so this is for those
-who want the whole.
+much is spoken once more. Sound that was already heard cannot be taken back, so that is for those
+who want the whole; others may see what the model understood of it.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from rapidfuzz.distance import Levenshtein
 
 from kimi_demo.audio import Audio
 from kimi_demo.engine.tasks.transcribe import heard_languages, transcribe
-from kimi_demo.engine.tasks.turns import told
+from kimi_demo.engine.tasks.turns import Sum, told
 from kimi_demo.engine.turn import RunTurn, TurnRequest
 from kimi_demo.errors import AudioError, InputError
 from kimi_demo.events import (
@@ -25,13 +25,14 @@ from kimi_demo.events import (
     AudioDelta,
     Checked,
     Event,
+    Queued,
     Started,
     Stepped,
     TextDelta,
     Transcript,
     collect,
 )
-from kimi_demo.intents import Transcribe
+from kimi_demo.intents import ListenBack, Transcribe
 from kimi_demo.messages import Sampling
 from kimi_demo.tasks import TaskTable
 from kimi_demo.text import language_of, spoken
@@ -70,20 +71,34 @@ class SelfCheck:
     def _tried(self, text: str, turn: TurnRequest) -> Generator[Event, None, _Try]:
         answer = collect((yield from _steps(told(self.run_turn, turn))))
         sound = Audio(answer.waveform, answer.sample_rate)
-        heard = yield from self._heard(sound, text)
-        wanted = comparable(text)
-        edits = Levenshtein.distance(wanted, comparable(heard))
-        return _Try(answer, Checked(heard, edits, len(wanted), turn.seed, tries=1))
+        seen = yield from _heard(sound, text, self.tasks, self.languages, self.run_turn)
+        return _Try(answer, checked(text, seen, turn.seed))
 
-    def _heard(self, sound: Audio, text: str) -> Generator[Event, None, str]:
-        """What the model makes of its sound; silence says nothing."""
-        intent = listening(sound, text, self.tasks, self.languages)
-        try:
-            events = transcribe(intent, self.tasks, self.languages, self.run_turn)
-            seen = yield from _steps(events)
-        except AudioError:
-            return ""
-        return next(event.text for event in seen if isinstance(event, Transcript))
+
+def listen_back(
+    intent: ListenBack, tasks: TaskTable, languages: tuple[str, ...], run_turn: RunTurn
+) -> Generator[Event, None, None]:
+    """Checked for each text, between steps; one Finished for all."""
+    total = Sum()
+    for text, sound in intent.said:
+        seen = yield from _heard(sound, text, tasks, languages, run_turn)
+        for event in seen:
+            total.take(event)
+        yield checked(text, seen)
+    yield total.finished()
+
+
+def _heard(
+    sound: Audio, text: str, tasks: TaskTable, languages: tuple[str, ...], run_turn: RunTurn
+) -> Generator[Event, None, list[Event]]:
+    """Passes the steps of what the model makes of its speech; returns all events, none of silence,
+    which says nothing.
+    """
+    intent = listening(sound, text, tasks, languages)
+    try:
+        return (yield from _steps(transcribe(intent, tasks, languages, run_turn)))
+    except AudioError:
+        return []
 
 
 def listening(sound: Audio, text: str, tasks: TaskTable, languages: tuple[str, ...]) -> Transcribe:
@@ -91,6 +106,14 @@ def listening(sound: Audio, text: str, tasks: TaskTable, languages: tuple[str, .
     language = language_of(text)
     known = heard_languages(tasks, languages)
     return Transcribe(sound, language if language in known else "")
+
+
+def checked(text: str, heard: Iterable[Event], seed: int = 0) -> Checked:
+    """How far the transcript among these events is from the text; without one nothing was heard."""
+    found = "".join(event.text for event in heard if isinstance(event, Transcript))
+    wanted = comparable(text)
+    edits = Levenshtein.distance(wanted, comparable(found))
+    return Checked(found, edits, len(wanted), seed, tries=1)
 
 
 def error_rate(checks: Iterable[Checked]) -> float:
@@ -120,12 +143,12 @@ class _Try:
 
 
 def _steps(events: Generator[Event, None, None]) -> Generator[Event, None, list[Event]]:
-    """Passes the steps alone, at which a job can be cancelled; returns all events."""
+    """Passes what tells only that time goes by, so that a job can be cancelled; returns all."""
     seen: list[Event] = []
     with closing(events):
         for event in events:
             seen.append(event)
-            if isinstance(event, Stepped):
+            if isinstance(event, Queued | Stepped):
                 yield event
     return seen
 
