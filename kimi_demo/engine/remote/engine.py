@@ -31,6 +31,7 @@ from kimi_demo.engine.tasks.turns import Sum
 from kimi_demo.errors import AccessError, AudioError, EngineError, InputError, UnknownName
 from kimi_demo.events import (
     Event,
+    Finished,
     Segment,
     SegmentStarted,
     SentenceStarted,
@@ -118,14 +119,14 @@ class RemoteEngine(Engine):
 
     async def _spoken(self, text: str, body: dict[str, Any]) -> AsyncGenerator[Event, None]:
         async with self._connection.posted("/audio/speech", json=body) as response:
-            told = _speech_events(response) if self._dialect.ours else _speech_bytes(response, text)
+            told = _events(response) if self._dialect.ours else _speech_bytes(response, text)
             async for event in told:
                 yield event
 
     async def _written(self, intent: Transcribe | Translate) -> AsyncGenerator[Event, None]:
         address, content = requests.transcription(intent, self._dialect)
         async with self._connection.posted(address, **content) as response:
-            told = _transcript(response) if self._dialect.ours else _words(response, intent)
+            told = _events(response) if self._dialect.ours else _words(response, intent)
             async for event in told:
                 if isinstance(event, Transcript) and not intent.may_be_empty:
                     check_words(event)
@@ -193,35 +194,27 @@ async def _speech_bytes(response: httpx.Response, text: str) -> AsyncIterator[Ev
     yield finished(Ending())
 
 
-async def _speech_events(response: httpx.Response) -> AsyncIterator[Event]:
-    sound = Sound()
+async def _events(response: httpx.Response) -> AsyncIterator[Event]:
+    """Of speech, or of a transcript; one that comes whole has its words at the end."""
+    sound, words = Sound(), ""
     async for value in sse.values(response):
         increment = read(Increment, value)
         match increment.type:
             case "progress":
                 yield event_of(read(Progress, value))
-            case "speech.text.delta":
+            case "speech.text.delta" | "transcript.text.delta" if increment.delta:
+                words += increment.delta
                 yield TextDelta(increment.delta)
-            case "speech.audio.done":
-                yield finished(read(Ending, value), sound.tokens)
+            case "speech.audio.done" | "transcript.text.done":
+                ending = read(Ending, value)
+                if ending.text and not words:
+                    yield TextDelta(ending.text)
+                yield finished(ending, sound.tokens)
                 return
-        for delta in sound.push_base64(increment.audio):
-            yield delta
-    raise EngineError("the server's speech broke off: send the request again")
-
-
-async def _transcript(response: httpx.Response) -> AsyncIterator[Event]:
-    async for value in sse.values(response):
-        increment = read(Increment, value)
-        match increment.type:
-            case "progress":
-                yield event_of(read(Progress, value))
-            case "transcript.text.delta":
-                yield TextDelta(increment.delta)
-            case "transcript.text.done":
-                yield finished(read(Ending, value))
-                return
-    raise EngineError("the server's transcript broke off: send the request again")
+            case _:
+                for delta in sound.push_base64(increment.audio):
+                    yield delta
+    raise EngineError("the server's answer broke off: send the request again")
 
 
 async def _words(response: httpx.Response, intent: Transcribe | Translate) -> AsyncIterator[Event]:
@@ -230,35 +223,26 @@ async def _words(response: httpx.Response, intent: Transcribe | Translate) -> As
     yield Started(0)
     yield SegmentStarted(1, 1, 0.0, end_s)
     streamed = sse.MEDIA_TYPE in response.headers.get("content-type", "")
-    ending, words = Ending(), ""
-    if streamed:
-        async for value in sse.values(response):
-            increment = read(Increment, value)
-            if increment.type == "transcript.text.delta" and increment.delta:
-                words += increment.delta
-                yield TextDelta(increment.delta)
-            elif increment.type == "transcript.text.done":
-                ending = read(Ending, value)
-                break
-        else:
-            raise EngineError("the server's transcript broke off: send the request again")
-    else:
-        ending = await _whole(response)
-    if ending.text and not words:
-        words = ending.text
-        yield TextDelta(words)
-    hint = "en" if isinstance(intent, Translate) else intent.language
-    said = (Segment(0.0, end_s, words.strip()),) if words.strip() else ()
-    yield Transcript(said, spoken_language(words.strip(), hint))
-    yield finished(ending)
+    words = ""
+    async for event in _events(response) if streamed else _whole(response):
+        if isinstance(event, TextDelta):
+            words += event.text
+        if isinstance(event, Finished):
+            hint = "en" if isinstance(intent, Translate) else intent.language
+            said = (Segment(0.0, end_s, words.strip()),) if words.strip() else ()
+            yield Transcript(said, spoken_language(words.strip(), hint))
+        yield event
 
 
-async def _whole(response: httpx.Response) -> Ending:
+async def _whole(response: httpx.Response) -> AsyncIterator[Event]:
     await response.aread()
     try:
-        return read(Ending, response.json())
+        ending = read(Ending, response.json())
     except ValueError as exc:
         raise EngineError("the server's transcript is no JSON") from exc
+    if ending.text:
+        yield TextDelta(ending.text)
+    yield finished(ending)
 
 
 def introduced(connection: Connection, options: RemoteOptions) -> tuple[Dialect, Capabilities]:
