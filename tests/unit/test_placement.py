@@ -1,9 +1,12 @@
 """Memory plans at the released size, on the meta device; a small model, really spread and run."""
 
+import argparse
 import dataclasses
 import json
+import re
 from collections import Counter
 from itertools import cycle
+from pathlib import Path
 
 import pytest
 import torch
@@ -28,8 +31,10 @@ from kimi_demo.model.config import LanguageModelConfig
 from kimi_demo.model.files import INDEX
 from kimi_demo.model.language_model import Feed, LanguageModel, Places
 from kimi_demo.model.prompt import PromptStreams
+from kimi_demo.settings import add_model_arguments, model_options
 
 CPU = torch.device("cpu")
+DOCUMENT = (Path(__file__).parents[2] / "docs/released-model.md").read_text(encoding="utf-8")
 INT8, INT4 = Precision(quantization="int8"), Precision(quantization="int4")
 
 
@@ -73,6 +78,21 @@ def test_the_release_fits(released, sizes):
     assert {row.place for row in placement.rows} == set(range(len(sizes)))
     for part in (placement.speech_tokenizer, placement.acoustic_encoder, placement.detokenizer):
         assert part == torch.device("cuda", 0)
+
+
+def test_the_table_of_the_documents_is_the_planners(released):
+    rows = re.findall(r"^\| ([\d ]+) \| (?:`(.+)`)? *\| (.+) \| (.+) \|$", DOCUMENT, re.MULTILINE)
+    assert len(rows) > 5
+    for sizes, written, *places in rows:
+        parser = argparse.ArgumentParser()
+        add_model_arguments(parser, {})
+        options = model_options(parser.parse_args(written.split()))
+        precision = Precision(quantization=None if options.quantize == "none" else options.quantize)
+        offload = None if options.offload == "none" else options.offload
+        memory = gib(*map(int, sizes.split()), cpu=64)
+        planned = plan(released, memory, precision, offload, options.slots)
+        used = sorted(map(str, set(planned.language_model.values())))
+        assert places == [" ".join(used), str(planned.detokenizer.index)], (sizes, written)
 
 
 @pytest.mark.parametrize(("sizes", "gpu"), [((48,), 0), ((24, 24), 1), ((8, 48), 1), ((80, 4), 0)])
