@@ -21,8 +21,8 @@ EPOCH = (1980, 1, 1, 0, 0, 0)  # the oldest date a zip can hold: equal contents,
 
 
 @dataclass(frozen=True, eq=False)
-class Turn:
-    """One exchange.
+class ChatTurn:
+    """One question and its answer.
 
     asked: what was typed, or the sound that was heard.
     answer_codes: of a complete spoken answer; without them an answer is remembered as words only.
@@ -43,7 +43,7 @@ class Turn:
     heard_text: str = ""
 
     @classmethod
-    def of(cls, asked: str | Audio, seed: int, events: Iterable[Event]) -> Turn:
+    def of(cls, asked: str | Audio, seed: int, events: Iterable[Event]) -> ChatTurn:
         """The turn as far as these events go."""
         seen = list(events)
         sounds = [event for event in seen if isinstance(event, AudioDelta)]
@@ -82,9 +82,9 @@ class Turn:
 class Conversation:
     """Turns in their order; every change is a new value."""
 
-    turns: tuple[Turn, ...] = ()
+    turns: tuple[ChatTurn, ...] = ()
 
-    def with_turn(self, turn: Turn) -> Conversation:
+    def with_turn(self, turn: ChatTurn) -> Conversation:
         """One turn more, unless it has no answer; beyond `KEPT_TURNS` the oldest is forgotten."""
         if turn.is_unanswered:
             return self
@@ -132,7 +132,7 @@ def export(conversation: Conversation, model: str, label: str) -> bytes:
     return buffer.getvalue()
 
 
-def _exported(number: int, turn: Turn) -> Iterator[tuple[str, Audio | None, dict[str, object]]]:
+def _exported(number: int, turn: ChatTurn) -> Iterator[tuple[str, Audio | None, dict[str, object]]]:
     """File name, sound and facts of both messages."""
     typed = turn.asked if isinstance(turn.asked, str) else None
     heard = turn.asked if isinstance(turn.asked, Audio) else None
@@ -148,7 +148,7 @@ def _exported(number: int, turn: Turn) -> Iterator[tuple[str, Audio | None, dict
     yield f"{number:02d}-assistant.wav", turn.spoken, answer
 
 
-def _as_heard(turn: Turn) -> dict[str, object]:
+def _as_heard(turn: ChatTurn) -> dict[str, object]:
     return {"heard": turn.heard_text} if turn.heard_text else {}
 
 

@@ -33,7 +33,7 @@ Figures = dict[str, float]
 
 
 @dataclass(frozen=True)
-class Wish:
+class Calls:
     """What is to be measured."""
 
     text: str = TEXT
@@ -62,32 +62,32 @@ class _Clocked(Engine):
                 yield event
 
 
-def measure(engine: Engine, wish: Wish) -> dict[str, object]:
+def measure(engine: Engine, calls: Calls) -> dict[str, object]:
     """Serves the engine and calls it over a socket; the first call of all is not counted."""
     metrics = Metrics()
     clocked = _Clocked(engine, metrics)
     service = Service(clocked, metrics)
     with serving(service) as url, httpx.Client(base_url=url, timeout=PATIENCE_S) as client:
-        _speech(client, clocked, "pcm", wish)
+        _speech(client, clocked, "pcm", calls)
         speech = {
-            name: _spread(lambda name=name: _speech(client, clocked, name, wish), wish.repeats)
+            name: _spread(lambda name=name: _speech(client, clocked, name, calls), calls.repeats)
             for name in MEDIA_TYPES
         }
-        chat = _spread(lambda: _chat(client, clocked, wish), wish.repeats)
+        chat = _spread(lambda: _chat(client, clocked, calls), calls.repeats)
     return {
         "model": engine.capabilities.model,
         "device": engine.capabilities.device,
-        "repeats": wish.repeats,
-        "text": wish.text,
+        "repeats": calls.repeats,
+        "text": calls.text,
         "speech": speech,
-        "question": wish.question,
+        "question": calls.question,
         "chat": chat,
     }
 
 
-def _speech(client: httpx.Client, engine: _Clocked, name: str, wish: Wish) -> Figures:
+def _speech(client: httpx.Client, engine: _Clocked, name: str, calls: Calls) -> Figures:
     """Times of the bytes, and of the model's last token."""
-    body = {"model": "tts-1", "voice": "alloy", "input": wish.text, "seed": wish.seed}
+    body = {"model": "tts-1", "voice": "alloy", "input": calls.text, "seed": calls.seed}
     began, size = time.perf_counter(), 0
     times: list[float] = []
     with client.stream("POST", "/v1/audio/speech", json=body | {"response_format": name}) as reply:
@@ -103,15 +103,15 @@ def _speech(client: httpx.Client, engine: _Clocked, name: str, wish: Wish) -> Fi
     }
 
 
-def _chat(client: httpx.Client, engine: _Clocked, wish: Wish) -> Figures:
+def _chat(client: httpx.Client, engine: _Clocked, calls: Calls) -> Figures:
     """Times of the first transcript and the first sound of a streamed, spoken answer."""
     body = {
         "model": "gpt-audio",
-        "messages": [{"role": "user", "content": wish.question}],
+        "messages": [{"role": "user", "content": calls.question}],
         "modalities": ["text", "audio"],
         "audio": {"voice": "alloy", "format": "pcm16"},
         "stream": True,
-        "seed": wish.seed,
+        "seed": calls.seed,
     }
     found: Figures = {}
     began = time.perf_counter()
@@ -141,13 +141,13 @@ def _check(reply: httpx.Response) -> None:
 
 def _spread(call: Callable[[], Figures], repeats: int) -> dict[str, dict[str, float]]:
     """The middle and the ends of each figure."""
-    calls = [call() for _ in range(repeats)]
+    found = [call() for _ in range(repeats)]
     return {
         key: {
             "median": statistics.median(values),
             "min": min(values),
             "max": max(values),
         }
-        for key in calls[0]
-        if (values := [figures[key] for figures in calls if key in figures])
+        for key in found[0]
+        if (values := [figures[key] for figures in found if key in figures])
     }

@@ -12,7 +12,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 
 from kimi_demo.api.bodies import JsonRoute
-from kimi_demo.api.chat_reply import Reply
+from kimi_demo.api.chat_reply import ChatReply
 from kimi_demo.api.chat_request import Wanted, unheeded, wanted_of
 from kimi_demo.api.chat_stream import chunks
 from kimi_demo.api.service import Caller, Calling, Computing, Service, ignored
@@ -61,7 +61,7 @@ async def complete(
     is told again as much of the conversation as it remembers; older turns are not read."""
     service.check_model(chat.model)
     tasks = service.engine.capabilities.tasks
-    reply = Reply(chat, await _wanted(chat, service, caller), service.answers, caller.name)
+    reply = ChatReply(chat, await _wanted(chat, service, caller), service.answers, caller.name)
     headers = {"cache-control": "no-store", **ignored(unheeded(chat, tasks))}
     with blamed("messages"):
         job = await unless_gone(request, service.begun(reply.wanted.intent))
@@ -81,7 +81,7 @@ async def _wanted(chat: ChatRequest, service: Service, caller: Caller) -> Wanted
 
 
 async def _streamed(
-    request: Request, events: AsyncGenerator[Event, None], reply: Reply, headers: dict[str, str]
+    request: Request, events: AsyncGenerator[Event, None], reply: ChatReply, headers: dict[str, str]
 ) -> Response:
     told = chunks(events, reply)
     begun = await unless_gone(request, read_up_to(told, bool))

@@ -28,7 +28,7 @@ from kimi_demo.wire.chat import (
 
 
 @dataclass(frozen=True)
-class Reply:
+class ChatReply:
     """To one request. owner: of its spoken answer, by the name of a key."""
 
     chat: ChatRequest

@@ -7,7 +7,7 @@ from collections.abc import AsyncGenerator, Iterator
 from contextlib import aclosing
 from typing import Literal
 
-from kimi_demo.api.chat_reply import Reply
+from kimi_demo.api.chat_reply import ChatReply
 from kimi_demo.api.history import new_id
 from kimi_demo.api.streaming import on_thread
 from kimi_demo.audio import Audio
@@ -18,7 +18,9 @@ from kimi_demo.wire.progress import progress_of
 Chunks = list[ChatChunk]
 
 
-async def chunks(events: AsyncGenerator[Event, None], reply: Reply) -> AsyncGenerator[Chunks, None]:
+async def chunks(
+    events: AsyncGenerator[Event, None], reply: ChatReply
+) -> AsyncGenerator[Chunks, None]:
     """For every event the chunks that tell it, often none. The first ones come with the first of
     the answer, so that what fails before has a status of its own; for those who asked for the
     progress, with that.
@@ -35,7 +37,7 @@ async def chunks(events: AsyncGenerator[Event, None], reply: Reply) -> AsyncGene
 class _Teller:
     """What was told so far decides what is told next."""
 
-    def __init__(self, reply: Reply) -> None:
+    def __init__(self, reply: ChatReply) -> None:
         options = reply.chat.stream_options
         self._reply = reply
         self._with_usage = bool(options and options.include_usage)

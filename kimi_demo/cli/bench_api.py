@@ -24,9 +24,9 @@ def run(args: argparse.Namespace) -> int:
 
     Raises: CheckpointError if the model cannot be loaded.
     """
-    from kimi_demo.api.bench import QUESTION, TEXT, Wish, measure  # a server: only when it is used
+    from kimi_demo.api.bench import QUESTION, TEXT, Calls, measure  # a server: only when it is used
 
-    wish = Wish(args.text or TEXT, args.question or QUESTION, args.repeat, args.seed)
+    calls = Calls(args.text or TEXT, args.question or QUESTION, args.repeat, args.seed)
     with opened_engine(args) as engine:
-        print_json(measure(engine, wish))
+        print_json(measure(engine, calls))
     return 0

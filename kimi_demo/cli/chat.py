@@ -15,7 +15,7 @@ from kimi_demo.cli.common import (
     print_json,
     rounded,
 )
-from kimi_demo.conversation import Conversation, Turn
+from kimi_demo.conversation import ChatTurn, Conversation
 from kimi_demo.engine.base import Engine
 from kimi_demo.engine.tasks import check
 from kimi_demo.errors import InputError
@@ -80,10 +80,10 @@ def _prepare(folder: Path) -> None:
 
 def _answered(
     engine: Engine, conversation: Conversation, asked: str | Audio, args: argparse.Namespace
-) -> tuple[Turn, Answer]:
+) -> tuple[ChatTurn, Answer]:
     intent = conversation.intent(asked, args.seed, "text" if args.text_only else "both")
     events = list(engine.stream(intent))
-    return Turn.of(asked, args.seed, events), collect(events)
+    return ChatTurn.of(asked, args.seed, events), collect(events)
 
 
 def _written(path: Path, sound: Audio | None) -> str | None:

@@ -18,7 +18,7 @@ from gradio.events import Dependency
 from gradio.processing_utils import save_bytes_to_cache
 
 from kimi_demo.audio import Audio
-from kimi_demo.conversation import Conversation, Turn, export
+from kimi_demo.conversation import ChatTurn, Conversation, export
 from kimi_demo.engine.base import Engine
 from kimi_demo.engine.tasks import check
 from kimi_demo.errors import InputError
@@ -63,7 +63,9 @@ def settled(conversation: Conversation, reply: Reply | None) -> Conversation:
     return conversation.with_turn(reply.turn()) if reply else conversation
 
 
-def taken_back(conversation: Conversation, reply: Reply | None) -> tuple[Turn | None, Conversation]:
+def taken_back(
+    conversation: Conversation, reply: Reply | None
+) -> tuple[ChatTurn | None, Conversation]:
     """The newest turn, whose reply is interrupted, and the conversation without it."""
     if reply:
         reply.interrupt()

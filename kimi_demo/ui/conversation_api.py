@@ -21,7 +21,7 @@ from typing import Any
 import soundfile
 
 from kimi_demo.audio import Audio, from_samples
-from kimi_demo.conversation import Conversation, Turn
+from kimi_demo.conversation import ChatTurn, Conversation
 from kimi_demo.engine.base import Engine
 from kimi_demo.errors import InputError
 from kimi_demo.events import collect
@@ -71,7 +71,7 @@ class ChatEndpoint:
             told = read_history(history)
             intent = told.intent(asked, checked_seed(seed), output)
             events = list(self._engine.stream(intent))
-            turn = Turn.of(asked, intent.seed, events)
+            turn = ChatTurn.of(asked, intent.seed, events)
             facts = answer_facts(collect(events), intent.seed)
         if isinstance(asked, Audio) and turn.heard_text:
             facts["heard"] = turn.heard_text
@@ -111,7 +111,7 @@ def _question(asked: str | Audio) -> dict[str, object]:
     return {"question_wav": base64.b64encode(asked.wav()).decode()}
 
 
-def _turn(entry: Any) -> Turn:
+def _turn(entry: Any) -> ChatTurn:
     if not isinstance(entry, dict) or not isinstance(entry.get("answer"), str):
         raise InputError("each turn of the history needs a question and an answer")
     codes = entry.get("codes") or []
@@ -120,7 +120,7 @@ def _turn(entry: Any) -> Turn:
     audio_id = entry.get("audio_id", "")
     if not isinstance(audio_id, str):
         raise InputError("an audio_id in the history must be a text")
-    return Turn(_asked(entry), entry["answer"], tuple(codes), answer_id=audio_id)
+    return ChatTurn(_asked(entry), entry["answer"], tuple(codes), answer_id=audio_id)
 
 
 def _asked(entry: dict[str, Any]) -> str | Audio:

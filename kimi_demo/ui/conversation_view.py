@@ -9,7 +9,7 @@ from typing import Any
 
 from kimi_demo import audio
 from kimi_demo.audio import Audio
-from kimi_demo.conversation import Turn
+from kimi_demo.conversation import ChatTurn
 from kimi_demo.errors import InputError
 from kimi_demo.events import AudioDelta, Event, Finished, HeardDelta, Queued, TextDelta
 from kimi_demo.ui.player import PlayerFeed
@@ -22,12 +22,12 @@ Save = Callable[[Audio, str], str]  # a sound and its file's name to the file's 
 THINKING = "…"
 
 
-def bubbles(turns: Iterable[Turn], save: Save, words: Mapping[str, str]) -> list[Bubble]:
+def bubbles(turns: Iterable[ChatTurn], save: Save, words: Mapping[str, str]) -> list[Bubble]:
     """Questions and answers, each with its sound."""
     return [bubble for turn in turns for bubble in turn_bubbles(turn, save, words)]
 
 
-def turn_bubbles(turn: Turn, save: Save, words: Mapping[str, str]) -> list[Bubble]:
+def turn_bubbles(turn: ChatTurn, save: Save, words: Mapping[str, str]) -> list[Bubble]:
     """The question and, as far as there is one, the answer."""
     asked = question_bubble(turn.asked, save, words)
     shown = [with_heard(asked, turn.heard_text, words)]

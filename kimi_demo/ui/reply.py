@@ -7,7 +7,7 @@ from collections.abc import Generator
 from contextlib import closing
 
 from kimi_demo.audio import Audio
-from kimi_demo.conversation import Turn
+from kimi_demo.conversation import ChatTurn
 from kimi_demo.engine.base import Engine
 from kimi_demo.engine.job import Job
 from kimi_demo.events import Event
@@ -44,6 +44,6 @@ class Reply:
         if self._job:
             self._job.cancel()
 
-    def turn(self) -> Turn:
+    def turn(self) -> ChatTurn:
         """The turn so far."""
-        return Turn.of(self.asked, self.intent.seed, tuple(self._events))
+        return ChatTurn.of(self.asked, self.intent.seed, tuple(self._events))

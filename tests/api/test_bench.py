@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from kimi_demo.__main__ import main
-from kimi_demo.api.bench import Wish, measure
+from kimi_demo.api.bench import Calls, measure
 from kimi_demo.engine.base import Capabilities
 from kimi_demo.engine.scripted import ScriptedEngine
 from kimi_demo.events import AudioDelta, Finished, Started, Stepped, TextDelta, Timings
@@ -22,7 +22,7 @@ def scripted(pause_s):
 
 
 def test_bytes_come_before_the_last_token_in_every_format():
-    found = measure(scripted(pause_s=0.02), Wish(text="hello", repeats=2))
+    found = measure(scripted(pause_s=0.02), Calls(text="hello", repeats=2))
     assert (found["model"], found["repeats"], found["text"]) == ("scripted", 2, "hello")
     assert list(found["speech"]) == list(MEDIA_TYPES)
     for figures in found["speech"].values():

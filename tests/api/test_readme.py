@@ -11,7 +11,7 @@ import sys
 import pytest
 
 from kimi_demo.audio import INPUT_SAMPLE_RATE, read
-from kimi_demo.conversation import Conversation, Turn
+from kimi_demo.conversation import ChatTurn, Conversation
 from kimi_demo.events import collect
 from kimi_demo.intents import Speak, Transcribe
 from kimi_demo.transcripts import transcript_of
@@ -76,7 +76,7 @@ def answers(nano, *asked):
     """A conversation without a server."""
     talk = Conversation()
     for question in asked:
-        talk = talk.with_turn(Turn.of(question, 0, nano.stream(talk.intent(question))))
+        talk = talk.with_turn(ChatTurn.of(question, 0, nano.stream(talk.intent(question))))
     return talk.turns
 
 

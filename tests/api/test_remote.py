@@ -17,7 +17,7 @@ from kimi_demo import audio
 from kimi_demo.api.history import AnswerStore
 from kimi_demo.api.keys import Keys
 from kimi_demo.audio import INPUT_SAMPLE_RATE, Audio
-from kimi_demo.conversation import Conversation, Turn
+from kimi_demo.conversation import ChatTurn, Conversation
 from kimi_demo.engine.base import Capabilities, Engine
 from kimi_demo.engine.remote import RemoteEngine
 from kimi_demo.engine.scripted import ScriptedEngine
@@ -158,7 +158,7 @@ def talk(engine: Engine, *asked: str) -> Conversation:
     conversation = Conversation()
     for question in asked:
         events = list(engine.stream(conversation.intent(question)))
-        conversation = conversation.with_turn(Turn.of(question, 0, events))
+        conversation = conversation.with_turn(ChatTurn.of(question, 0, events))
     return conversation
 
 
@@ -171,7 +171,7 @@ def test_an_answer_that_the_server_forgot_is_told_again_in_words(
         conversation = talk(engine, "What is the capital of France?")
         now += 4_000
         answer = collect(engine.stream(conversation.intent("And in Italy?")))
-        in_words = Turn("What is the capital of France?", conversation.turns[0].answer_text)
+        in_words = ChatTurn("What is the capital of France?", conversation.turns[0].answer_text)
         alike = Conversation((in_words,)).intent("And in Italy?")
         assert answer.text == collect(nano.stream(alike)).text
         replies = site.service.metrics.value(

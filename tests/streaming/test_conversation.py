@@ -7,7 +7,7 @@ import pytest
 from kimi_demo.audio import Audio
 from kimi_demo.checkpoint import loading, locate
 from kimi_demo.checkpoint.placement import Placement
-from kimi_demo.conversation import Conversation, Turn
+from kimi_demo.conversation import ChatTurn, Conversation
 from kimi_demo.engine.local import LocalEngine
 from kimi_demo.events import AudioDelta, collect
 from kimi_demo.messages import CODES_PER_S
@@ -37,7 +37,7 @@ def engine():
 def talked(turns, seconds):
     """Spoken turns; question and answer each last so long."""
     codes = (7,) * round(seconds * CODES_PER_S)
-    spoken = [Turn(Audio(voice(seconds), RATE), "yes", codes) for _ in range(turns)]
+    spoken = [ChatTurn(Audio(voice(seconds), RATE), "yes", codes) for _ in range(turns)]
     return Conversation(tuple(spoken))
 
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from kimi_demo.audio import Audio
-from kimi_demo.conversation import Conversation, Turn
+from kimi_demo.conversation import ChatTurn, Conversation
 from kimi_demo.engine.base import Capabilities
 from kimi_demo.engine.scripted import ScriptedEngine
 from kimi_demo.errors import EngineError
@@ -187,7 +187,7 @@ def test_what_was_heard_of_a_recording_grows_below_it_and_stays(page, tab, tmp_p
 
 
 def test_a_model_that_does_not_tell_what_it_heard_leaves_no_note():
-    turn = Turn(Audio(PIECE, RATE), "fine.", heard_text=" ")
+    turn = ChatTurn(Audio(PIECE, RATE), "fine.", heard_text=" ")
     question, answer = bubbles([turn], lambda sound, name: name, EN)
     assert question["content"]["alt_text"] == "Your recording, 0.2 s"
     assert answer["content"] == ["fine."]

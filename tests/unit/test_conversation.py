@@ -10,7 +10,7 @@ import pytest
 import soundfile
 
 from kimi_demo.audio import Audio
-from kimi_demo.conversation import KEPT_TURNS, Conversation, Turn, export
+from kimi_demo.conversation import KEPT_TURNS, ChatTurn, Conversation, export
 from kimi_demo.engine.base import Capabilities
 from kimi_demo.engine.scripted import ScriptedEngine
 from kimi_demo.errors import AudioError, InputError
@@ -35,7 +35,7 @@ def heard(seconds):
 
 
 def spoken(asked, text="yes", seconds=0.24):
-    return Turn(asked, text, (1,) * round(seconds * 12.5), tone(seconds))
+    return ChatTurn(asked, text, (1,) * round(seconds * 12.5), tone(seconds))
 
 
 def talked(*turns):
@@ -49,11 +49,11 @@ def test_a_turn_is_the_fold_of_its_events():
     pieces = tone(0.5), tone(0.25)
     sounds = [AudioDelta(piece, RATE) for piece in pieces]
     events = [Started(9), TextDelta("he"), sounds[0], TextDelta("llo"), sounds[1], DONE]
-    turn = Turn.of("hi", 3, events)
+    turn = ChatTurn.of("hi", 3, events)
     assert (turn.answer_text, turn.answer_codes, turn.seed) == ("hello", CODES, 3)
     np.testing.assert_array_equal(turn.waveform, np.concatenate(pieces))
     assert turn.spoken.sample_rate == RATE
-    broken_off = Turn.of("hi", 3, events[:3])
+    broken_off = ChatTurn.of("hi", 3, events[:3])
     assert (broken_off.answer_text, broken_off.answer_codes) == ("he", ())
     assert broken_off.finished is None
     np.testing.assert_array_equal(broken_off.waveform, pieces[0])
@@ -62,7 +62,7 @@ def test_a_turn_is_the_fold_of_its_events():
 def test_what_the_model_heard_is_kept_beside_the_answer_and_not_told_again():
     sound = heard(1.0)
     events = [HeardDelta(" what time "), HeardDelta("is it?"), TextDelta("five."), DONE]
-    turn = Turn.of(sound, 0, events)
+    turn = ChatTurn.of(sound, 0, events)
     assert (turn.heard_text, turn.answer_text) == ("what time is it?", "five.")
     asked, answered = turn.messages()
     assert (asked.parts, answered.parts) == ((AudioPart(sound),), (SpokenPart(CODES, "five."),))
@@ -74,15 +74,15 @@ def test_what_the_model_heard_is_kept_beside_the_answer_and_not_told_again():
         "heard": "what time is it?",
         "wav": "01-user.wav",
     }
-    assert Turn.of(sound, 0, events[:2]).is_unanswered
+    assert ChatTurn.of(sound, 0, events[:2]).is_unanswered
 
 
 def test_history_keeps_the_tokens_of_what_was_spoken():
     sound = heard(1.0)
     conversation = talked(
-        Turn("hello", "hi there", CODES, tone(0.5)),
-        Turn(sound, "in writing"),
-        Turn("go on", "broken of", (), tone(0.5)),
+        ChatTurn("hello", "hi there", CODES, tone(0.5)),
+        ChatTurn(sound, "in writing"),
+        ChatTurn("go on", "broken of", (), tone(0.5)),
     )
     messages = conversation.messages()
     assert [m.role for m in messages] == ["user", "assistant"] * 3
@@ -98,14 +98,14 @@ def test_history_keeps_the_tokens_of_what_was_spoken():
 
 def test_old_questions_are_read_like_new_ones():
     tasks = TaskTable(text_normalizer="spoken")
-    request = turn_of(talked(Turn("2 + 3?", "five")).intent("7:30"), tasks)
+    request = turn_of(talked(ChatTurn("2 + 3?", "five")).intent("7:30"), tasks)
     assert request.messages[0].parts == (TextPart("Two plus three?"),)
     assert request.messages[2].parts == (TextPart("Seven thirty"),)
 
 
 def test_changes_make_new_values():
-    one = talked(Turn("a", "b"))
-    two = one.with_turn(Turn("c", "d"))
+    one = talked(ChatTurn("a", "b"))
+    two = one.with_turn(ChatTurn("c", "d"))
     assert [turn.asked for turn in two.turns] == ["a", "c"]
     assert len(one.turns) == 1
     assert two.without_last().turns == one.turns
@@ -115,11 +115,11 @@ def test_changes_make_new_values():
 
 
 def test_a_turn_without_an_answer_is_not_kept():
-    assert talked(Turn("anyone there?")).turns == ()
+    assert talked(ChatTurn("anyone there?")).turns == ()
 
 
 def test_a_visitors_memory_has_an_end():
-    conversation = talked(*(Turn(f"question {n}", "answer") for n in range(KEPT_TURNS + 5)))
+    conversation = talked(*(ChatTurn(f"question {n}", "answer") for n in range(KEPT_TURNS + 5)))
     assert len(conversation.turns) == KEPT_TURNS
     assert conversation.turns[0].asked == "question 5"
 
@@ -147,7 +147,7 @@ def test_old_turns_fall_out_of_the_front(memory, asked, remembered):
 
 
 def test_a_question_of_before_that_cannot_be_read_is_forgotten_with_all_before_it():
-    talk = talked(Turn("one", "1"), Turn("Привет", "2"), Turn("three", "3"))
+    talk = talked(ChatTurn("one", "1"), ChatTurn("Привет", "2"), ChatTurn("three", "3"))
     told = turn_of(talk.intent("four"), TaskTable(text_normalizer="spoken")).messages
     assert [part.text for m in told for part in m.parts] == ["three", "3", "four"]
 
@@ -177,7 +177,8 @@ def test_an_interrupted_reply_keeps_what_came():
 
 def test_the_export_holds_everything_and_repeats_exactly():
     conversation = talked(
-        Turn("你好", "hello", CODES, tone(0.5), RATE, 3, DONE), Turn(heard(1.0), "in writing")
+        ChatTurn("你好", "hello", CODES, tone(0.5), RATE, 3, DONE),
+        ChatTurn(heard(1.0), "in writing"),
     )
     content = export(conversation, "nano", "a label")
     assert content == export(conversation, "nano", "a label")

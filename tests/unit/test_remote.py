@@ -29,7 +29,7 @@ from starlette.responses import (
 from starlette.routing import Route
 
 from kimi_demo.audio import Audio, to_int16
-from kimi_demo.conversation import Conversation, Turn
+from kimi_demo.conversation import ChatTurn, Conversation
 from kimi_demo.engine.remote import RemoteEngine
 from kimi_demo.engine.remote.replies import label_of
 from kimi_demo.errors import (
@@ -329,7 +329,7 @@ def test_a_conversation_goes_on_by_the_id_of_its_answer(engine: RemoteEngine, ho
     assert (finished.audio_id, finished.audio_codes) == (KNOWN_ID, ())
     assert finished.timings.first_text_s <= finished.timings.first_audio_s
 
-    turn = Turn.of("What is the capital of France?", 5, events)
+    turn = ChatTurn.of("What is the capital of France?", 5, events)
     assert turn.answer_id == KNOWN_ID
     collect(engine.stream(Conversation((turn,)).intent(HEARD)))
     asked = hosted.asked[-1]

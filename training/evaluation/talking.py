@@ -8,7 +8,7 @@ import logging
 from collections.abc import Callable, Mapping
 
 from kimi_demo.audio import INPUT_SAMPLE_RATE, Audio
-from kimi_demo.conversation import Conversation, Turn
+from kimi_demo.conversation import ChatTurn, Conversation
 from kimi_demo.errors import InputError
 from kimi_demo.voice_activity import without_silence
 from training.evaluation import texts
@@ -19,7 +19,7 @@ from training.texts.dialogue import Dialogue, Exchange, is_right
 
 logger = logging.getLogger(__name__)
 
-Held = list[tuple[Exchange, Turn]]  # one dialogue, as it should go and as it went
+Held = list[tuple[Exchange, ChatTurn]]  # one dialogue, as it should go and as it went
 
 
 def conversing(language: str, aloud: bool) -> Measurement:
@@ -60,16 +60,16 @@ def hold(bench: Bench, dialogue: Dialogue, put: Callable[[str], str | Audio]) ->
     return list(zip(dialogue.exchanges, so_far.turns, strict=True))
 
 
-def _answered(bench: Bench, so_far: Conversation, question: str | Audio) -> Turn:
+def _answered(bench: Bench, so_far: Conversation, question: str | Audio) -> ChatTurn:
     try:
         intent = so_far.intent(question)
-        return Turn.of(question, intent.seed, bench.engine.stream(intent))
+        return ChatTurn.of(question, intent.seed, bench.engine.stream(intent))
     except InputError as exc:
         logger.warning("refused: %s", exc)
-        return Turn(question)
+        return ChatTurn(question)
 
 
-def _judged(exchange: Exchange, turn: Turn) -> tuple[bool, str]:
+def _judged(exchange: Exchange, turn: ChatTurn) -> tuple[bool, str]:
     try:
         right = is_right(exchange, turn.answer_text)
     except InputError:  # letters of a script that nobody can read aloud

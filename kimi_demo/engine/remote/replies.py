@@ -119,10 +119,10 @@ class Chunk(BaseModel):
     progress: Progress | None = None
 
 
-Reply = TypeVar("Reply", bound=BaseModel)
+Model = TypeVar("Model", bound=BaseModel)
 
 
-def read(kind: type[Reply], value: Any) -> Reply:
+def read(kind: type[Model], value: Any) -> Model:
     """Raises: EngineError if something has a wrong type."""
     try:
         return kind.model_validate(value)
