@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from kimi_demo.api.chat_request import Wanted
-from kimi_demo.api.history import AnswerStore, Kept, new_id
+from kimi_demo.api.history import AnswerStore, KeptAnswer, new_id
 from kimi_demo.audio import OUTPUT_SAMPLE_RATE, Audio
 from kimi_demo.encoding import encoded
 from kimi_demo.events import Answer, Finished
@@ -53,7 +53,7 @@ class ChatReply:
         """OpenAI knows no loop; such an answer is one that had to be ended."""
         return "stop" if finished.reason == "stop" else "length"
 
-    def kept(self, finished: Finished, text: str, id_: str) -> Kept:
+    def kept(self, finished: Finished, text: str, id_: str) -> KeptAnswer:
         """Keeps the spoken answer for the requests to come."""
         part = SpokenPart(finished.audio_codes, text, finished.audio_id)
         return self.answers.keep(part, self.owner, id_)

@@ -29,7 +29,7 @@ _TABLE = """
 
 
 @dataclass(frozen=True)
-class Kept:
+class KeptAnswer:
     """What a client is told. expires_at: Unix time."""
 
     id: str
@@ -64,11 +64,11 @@ class AnswerStore:
         """When what is kept now will be forgotten."""
         return int(self._clock()) + self._kept_s
 
-    def keep(self, part: SpokenPart, owner: str, id_: str = "") -> Kept:
+    def keep(self, part: SpokenPart, owner: str, id_: str = "") -> KeptAnswer:
         """Keeps an answer for the holder of a key; beyond the limit the oldest are forgotten. Where
         the file cannot be written, it expires at once.
         """
-        kept = Kept(id_ or new_id(), self.expiry())
+        kept = KeptAnswer(id_ or new_id(), self.expiry())
         value = json.dumps({"codes": part.codes, "text": part.text, "id": part.id})
         try:
             with self._lock, self._database:
@@ -79,7 +79,7 @@ class AnswerStore:
                 )
         except sqlite3.Error as exc:  # the answer itself is worth more than its id
             logger.warning("an answer is not kept: %s", exc)
-            return Kept(kept.id, int(self._clock()))
+            return KeptAnswer(kept.id, int(self._clock()))
         return kept
 
     def find(self, id_: str, owner: str) -> SpokenPart:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 
 @dataclass(frozen=True)
-class About:
+class Description:
     """What a checkpoint says of itself in checkpoint.json and, at length, in CARD.md.
 
     parameters: learned values of all parts; 0 if it does not say.
@@ -21,7 +21,7 @@ class About:
     parameters: int = 0
 
     @classmethod
-    def read(cls, folder: Path) -> About:
+    def read(cls, folder: Path) -> Description:
         """Of a checkpoint's folder; what is published where it says nothing."""
         card_path, path = folder / "CARD.md", folder / "checkpoint.json"
         card = card_path.read_text(encoding="utf-8") if card_path.exists() else ""

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 from transformers.models.whisper.modeling_whisper import sinusoids
 
-from kimi_demo.checkpoint.about import About
+from kimi_demo.checkpoint.about import Description
 from kimi_demo.checkpoint.layout import CONFIG, Layout
 from kimi_demo.checkpoint.placement import (
     OFFLOADED,
@@ -57,7 +57,7 @@ ENCODER_PREFIX = "model.encoder."
 class Checkpoint:
     """All parts of the model, filled and in their places."""
 
-    about: About
+    about: Description
     tasks: TaskTable
     text_tokenizer: TextTokenizer
     vocabulary: Vocabulary
@@ -111,7 +111,7 @@ def load(
         tensors,
     )
     checkpoint = Checkpoint(
-        about=About.read(layout.root),
+        about=Description.read(layout.root),
         tasks=TaskTable.load(layout.root / "tasks.json"),
         text_tokenizer=text_tokenizer,
         vocabulary=vocabulary,

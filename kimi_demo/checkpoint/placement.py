@@ -20,7 +20,7 @@ GIB = 1 << 30
 
 
 @dataclass(frozen=True)
-class Row:
+class PlanRow:
     """One line of the memory plan."""
 
     group: str
@@ -42,7 +42,7 @@ class Placement:
     detokenizer: torch.device
     dtype: torch.dtype
     quantization: Quantization | None = None
-    rows: tuple[Row, ...] = ()
+    rows: tuple[PlanRow, ...] = ()
 
     @classmethod
     def on(

@@ -24,8 +24,8 @@ from kimi_demo.checkpoint.placement import (
     DeviceMap,
     Place,
     Placement,
+    PlanRow,
     Quantization,
-    Row,
     as_device,
     layers_of,
     main_place,
@@ -202,7 +202,7 @@ def _described(needs: _Needs, device_map: DeviceMap, speech: Mapping[str, Place]
     )
 
 
-def _rows(needs: _Needs, device_map: DeviceMap, speech: Mapping[str, Place]) -> Iterator[Row]:
+def _rows(needs: _Needs, device_map: DeviceMap, speech: Mapping[str, Place]) -> Iterator[PlanRow]:
     """The memory plan: weights, then what is needed beside them."""
     weights, cache = Counter[Place](), Counter[Place]()
     for name, tensor in needs.model.named_parameters():
@@ -215,10 +215,10 @@ def _rows(needs: _Needs, device_map: DeviceMap, speech: Mapping[str, Place]) -> 
         working[place] += SPEECH_WORKING_BYTES
     for place in working:
         working[place] += 0 if place in OFFLOADED else RUNTIME_BYTES
-    yield from (Row("language model", at, size) for at, size in weights.items())
-    yield from (Row(part, speech[part], size) for part, size in needs.speech.items())
-    yield from (Row("cache of keys and values", at, size) for at, size in cache.items())
-    yield from (Row("working memory", at, size) for at, size in working.items())
+    yield from (PlanRow("language model", at, size) for at, size in weights.items())
+    yield from (PlanRow(part, speech[part], size) for part, size in needs.speech.items())
+    yield from (PlanRow("cache of keys and values", at, size) for at, size in cache.items())
+    yield from (PlanRow("working memory", at, size) for at, size in working.items())
 
 
 def _misfit(

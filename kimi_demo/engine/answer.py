@@ -31,7 +31,7 @@ from kimi_demo.model.weighing import Weighing
 REPEAT_S = 0.05  # how soon somebody can go away while nothing comes
 
 
-class Answer:
+class LiveAnswer:
     """The scheduler's reader and the voice's listener. Their threads fill it, another one reads."""
 
     def __init__(self, checkpoint: Checkpoint) -> None:

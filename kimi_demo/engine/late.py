@@ -9,7 +9,7 @@ from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from pathlib import Path
 
-from kimi_demo.checkpoint.about import About
+from kimi_demo.checkpoint.about import Description
 from kimi_demo.checkpoint.locate import EMBEDDED, EMBEDDED_FOLDER, check
 from kimi_demo.engine import tasks
 from kimi_demo.engine.base import CLOSED, Capabilities, Engine, Status
@@ -112,12 +112,12 @@ def _heard(note: Callable[[str], None]) -> Generator[None]:
     """What this thread logs meanwhile is its progress: plan, download, tenths of a large model."""
     own = threading.get_ident()
 
-    class Listener(logging.Handler):
+    class Notes(logging.Handler):
         def emit(self, record: logging.LogRecord) -> None:
             if record.thread == own:
                 note(record.getMessage().splitlines()[0])
 
-    package, listener = logging.getLogger("kimi_demo"), Listener(logging.INFO)
+    package, listener = logging.getLogger("kimi_demo"), Notes(logging.INFO)
     package.addHandler(listener)
     try:
         yield
@@ -143,7 +143,7 @@ def late_engine(options: ModelOptions) -> LateEngine:
 def _described(options: ModelOptions) -> Capabilities:
     """What is known without torch. Of a hub id nothing is asked: what is published is assumed."""
     folder = EMBEDDED_FOLDER if options.model == EMBEDDED else Path(options.model)
-    about = About.read(folder)
+    about = Description.read(folder)
     device = options.device
     if device == "auto":
         device = "cuda" if shutil.which("nvidia-smi") else "cpu"

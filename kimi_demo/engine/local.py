@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from kimi_demo.audio import INPUT_SAMPLE_RATE, Audio
 from kimi_demo.checkpoint.loading import Checkpoint
 from kimi_demo.engine import tasks
-from kimi_demo.engine.answer import Answer
+from kimi_demo.engine.answer import LiveAnswer
 from kimi_demo.engine.base import CLOSED, Capabilities, Engine
 from kimi_demo.engine.ears import RememberingListener
 from kimi_demo.engine.scheduler import Scheduler
@@ -79,7 +79,7 @@ class LocalEngine(Engine):
     def run_turn(self, request: TurnRequest) -> Generator[Event, None, None]:
         """Yields the events of one turn of the model; see `engine.turn.RunTurn`."""
         checkpoint, running = self._loaded(), self._threads()
-        with closing(Answer(checkpoint)) as answer:
+        with closing(LiveAnswer(checkpoint)) as answer:
             prompt = self._builder.build(request.messages, request.output)
             if max(prompt.audio_ids) >= checkpoint.language_model.config.vocabulary_size:
                 raise PromptError("the history holds codes of another model: ask without it")

@@ -8,8 +8,8 @@ from safetensors.torch import load_file
 
 from kimi_demo.audio import Audio
 from kimi_demo.checkpoint.loading import (
-    About,
     Checkpoint,
+    Description,
     load_acoustic_encoder,
     load_language_model,
     load_speech_tokenizer,
@@ -39,7 +39,7 @@ def checkpoint(parity_dir):
     folder = parity_dir / "audio_detokenizer"
     streaming = StreamingConfig.from_yaml(folder / "config.yaml").with_reference_behaviour()
     return Checkpoint(
-        about=About(),
+        about=Description(),
         tasks=TaskTable(),
         text_tokenizer=ByteTokenizer(),
         vocabulary=Vocabulary.from_file(parity_dir / "llm/special_tokens.json"),

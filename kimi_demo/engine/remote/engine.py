@@ -17,9 +17,9 @@ from kimi_demo.engine.remote import requests
 from kimi_demo.engine.remote.connection import Connection
 from kimi_demo.engine.remote.replies import (
     ChatAnswer,
-    Chunk,
     Ending,
     Increment,
+    ReplyChunk,
     Sound,
     finished,
     read,
@@ -154,7 +154,7 @@ class RemoteEngine(Engine):
         answer = ChatAnswer(requests.options(intent, self._dialect))
         async with self._accepted(by_id, in_words) as response:
             async for value in sse.values(response):
-                for event in answer.take(read(Chunk, value)):
+                for event in answer.take(read(ReplyChunk, value)):
                     yield event
         for event in answer.ending():
             yield event

@@ -94,7 +94,7 @@ class SpokenDelta(BaseModel):
     data: str | None = None
 
 
-class Delta(BaseModel):
+class ReplyDelta(BaseModel):
     """More of an answer."""
 
     content: str | None = None
@@ -106,11 +106,11 @@ class Delta(BaseModel):
 class Choice(BaseModel):
     """The only choice."""
 
-    delta: Delta = Field(default_factory=Delta)
+    delta: ReplyDelta = Field(default_factory=ReplyDelta)
     finish_reason: str | None = None
 
 
-class Chunk(BaseModel):
+class ReplyChunk(BaseModel):
     """A piece of a chat's stream."""
 
     choices: list[Choice] = Field(default_factory=list)
@@ -193,7 +193,7 @@ class ChatAnswer:
         self._chances: list[float] = []
         self._started = False
 
-    def take(self, chunk: Chunk) -> Iterator[Event]:
+    def take(self, chunk: ReplyChunk) -> Iterator[Event]:
         """What one chunk brings."""
         self._usage = chunk.usage or self._usage
         self._chances = chunk.choice_probabilities or self._chances
@@ -214,7 +214,7 @@ class ChatAnswer:
             yield from self._chosen()
         yield self._finished()
 
-    def _told(self, delta: Delta) -> Iterator[Event]:
+    def _told(self, delta: ReplyDelta) -> Iterator[Event]:
         audio = delta.audio or SpokenDelta()
         self._audio_id = audio.id or self._audio_id
         yield from map(HeardDelta, filter(None, [delta.heard]))
