@@ -15,6 +15,7 @@ COMMAND_LINE = CommandLine(
         "describe": ("kimi_demo.cli.describe", "describe a sound, or answer a question about it"),
         "screenshots": ("kimi_demo.cli.screenshots", "take pictures of every tab of the page"),
         "chat": ("kimi_demo.cli.chat", "hold a conversation, typed or spoken"),
+        "talk": ("kimi_demo.cli.talk.command", "talk hands-free, or play recordings to it"),
         "doctor": ("kimi_demo.cli.doctor.command", "tell whether a model would start here"),
         "bench": ("kimi_demo.cli.bench.command", "measure speed and memory"),
         "bench-api": ("kimi_demo.cli.bench_api", "measure how soon the API answers"),

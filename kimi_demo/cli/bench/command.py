@@ -22,6 +22,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     error = "also tell what --quantize changes in the scores of the next ids"
     parser.add_argument("--compare", action="store_true", help=error)
     parser.add_argument("--seed", type=int, default=0, help="of ids, speech and random weights")
+    live = "instead: how soon a live conversation of so many spoken turns is answered"
+    parser.add_argument("--realtime", type=count, metavar="TURNS", help=live)
+    silence = "with --realtime: of silence that end a turn"
+    parser.add_argument("--silence-ms", type=int, default=500, metavar="MS", help=silence)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -32,6 +36,11 @@ def run(args: argparse.Namespace) -> int:
     from kimi_demo.cli.bench.report import Wish, measure  # torch
 
     options = model_options(args)
+    if args.realtime:
+        from kimi_demo.cli.bench import realtime  # torch, and a server
+
+        print_json(realtime.measure(options, args.realtime, args.silence_ms))
+        return 0
     wish = Wish(options, args.random, args.repeat, args.seconds, args.compare, args.seed)
     print_json(measure(wish))
     return 0
