@@ -10,6 +10,7 @@ from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
+from fastapi.routing import APIRoute
 from fastapi_offline import FastAPIOffline
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
@@ -55,7 +56,7 @@ def create_api(service: Service) -> FastAPI:
         description=DESCRIPTION,
         version="1",
         responses=_FAILURES,
-        generate_unique_id_function=lambda route: route.name,
+        generate_unique_id_function=_named_so,
         middleware=[
             Middleware(Accounting, metrics=service.metrics),
             guarded(service),
@@ -78,6 +79,10 @@ def create_api(service: Service) -> FastAPI:
 def routes(service: Service) -> list[BaseRoute]:
     """For the server of the page: /v1, /health, /ready, /metrics."""
     return [Mount(PREFIX, create_api(service)), *health_routes(service)]
+
+
+def _named_so(route: APIRoute) -> str:
+    return route.name
 
 
 def _document(written: Callable[[], dict[str, Any]]) -> dict[str, Any]:

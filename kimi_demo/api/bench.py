@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
+from typing import Any
 
 import httpx
 from httpx_sse import EventSource, ServerSentEvent
@@ -129,12 +130,12 @@ def _kinds(lines: Iterable[ServerSentEvent]) -> Iterator[str]:
     """What each chunk brings that was waited for."""
     for line in lines:
         for choice in line.json()["choices"] if line.data.startswith("{") else ():
-            sound = choice["delta"].get("audio") or {}
+            sound: dict[str, Any] = choice["delta"].get("audio") or {}
             yield from (key for key in ("transcript", "data") if sound.get(key))
 
 
 def _check(reply: httpx.Response) -> None:
-    if reply.status_code != httpx.codes.OK:
+    if not reply.is_success:
         reply.read()
     reply.raise_for_status()
 

@@ -105,4 +105,6 @@ async def _accounted(
                     caller.used(heard_s=heard_s(wanted.intent))
                 case AudioDelta() if wanted.speaks:
                     caller.used(made_s=len(event.waveform) / event.sample_rate)
+                case _:
+                    pass
             yield event

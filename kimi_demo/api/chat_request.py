@@ -153,7 +153,8 @@ def _trimmed(message: Message) -> Message:
     match message.parts:
         case (AudioPart(sound),) if message.role == "user":
             return Message(message.role, (AudioPart(without_silence(sound)),))
-    return message
+        case _:
+            return message
 
 
 def _only_sound(messages: Sequence[Message]) -> Audio:

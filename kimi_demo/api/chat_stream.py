@@ -29,7 +29,7 @@ async def chunks(
     async with aclosing(events):
         async for event in events:
             if isinstance(event, Finished):  # its codes are kept in a file
-                yield await on_thread(lambda end=event: list(teller.tell(end)))
+                yield await on_thread(list, teller.tell(event))
             else:
                 yield list(teller.tell(event))
 
@@ -69,6 +69,8 @@ class _Teller:
                 chunk = self._told([])
                 chunk.progress = progress
                 yield chunk
+            case _:
+                pass
 
     def _begin(self) -> Iterator[ChatChunk]:
         if self._begun:

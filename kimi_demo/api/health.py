@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.middleware import Middleware
+from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 
@@ -14,9 +17,9 @@ from kimi_demo.api.service import Service
 def health_routes(service: Service) -> list[BaseRoute]:
     """/health and /ready are open to every probe; /metrics needs a key where there are keys."""
     return [
-        Route("/health", lambda _: _health(service)),
-        Route("/ready", lambda _: _ready(service)),
-        Route("/metrics", lambda _: _metrics(service), middleware=[guarded(service)]),
+        Route("/health", partial(_health, service)),
+        Route("/ready", partial(_ready, service)),
+        Route("/metrics", partial(_metrics, service), middleware=[guarded(service)]),
     ]
 
 
@@ -25,14 +28,12 @@ def guarded(service: Service) -> Middleware:
     return Middleware(Guard, keys=service.keys, metrics=service.metrics, secrets=service.secrets)
 
 
-def _health(service: Service) -> Response:
-    capabilities = service.engine.capabilities
-    return JSONResponse(
-        {"status": "ok", "model": capabilities.model, "device": capabilities.device}
-    )
+def _health(service: Service, _: Request) -> Response:
+    known = service.engine.capabilities
+    return JSONResponse({"status": "ok", "model": known.model, "device": known.device})
 
 
-def _ready(service: Service) -> Response:
+def _ready(service: Service, _: Request) -> Response:
     """Whether a request would be computed now or after those that wait."""
     if service.away:
         return JSONResponse({"status": "unavailable", "reason": service.away}, 503)
@@ -43,5 +44,5 @@ def _ready(service: Service) -> Response:
     return JSONResponse({"status": "ready", "waiting": int(waiting)})
 
 
-def _metrics(service: Service) -> Response:
+def _metrics(service: Service, _: Request) -> Response:
     return Response(service.metrics.exposition(), media_type=CONTENT_TYPE_LATEST)

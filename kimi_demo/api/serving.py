@@ -5,7 +5,7 @@ page.
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 
 import uvicorn
@@ -19,7 +19,7 @@ STOP_PATIENCE_S = 10.0
 
 
 @contextmanager
-def serving(service: Service) -> Iterator[str]:
+def serving(service: Service) -> Generator[str]:
     """Serves on a free port until the block ends; gives the address without /v1.
 
     Raises: EngineError if the server does not start.

@@ -137,8 +137,9 @@ class LiveResponse(StreamingResponse):
             leaving.cancel()
             sending.cancel()
             await asyncio.gather(sending, return_exceptions=True)
-            if isinstance(self.body_iterator, AsyncGenerator):
-                await self.body_iterator.aclose()
+            content: object = self.body_iterator
+            if isinstance(content, AsyncGenerator):
+                await content.aclose()
 
 
 async def sse_lines(

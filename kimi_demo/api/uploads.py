@@ -98,7 +98,7 @@ class TranscriptionForm(SoundForm):
         None, description="An addition: a published instruction by its name, as measured with."
     )
     timestamp_granularities: list[Literal["segment", "word"]] = Field(
-        default_factory=list,
+        default_factory=list[Literal["segment", "word"]],
         alias="timestamp_granularities[]",
         description="segment, which verbose_json always has; this model has no times of words.",
     )

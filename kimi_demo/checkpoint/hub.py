@@ -17,7 +17,7 @@ from huggingface_hub import constants, snapshot_download
 from huggingface_hub.errors import (
     DryRunError,
     GatedRepoError,
-    HTTPError,
+    HTTPError,  # pyright: ignore[reportPrivateImportUsage]  # the one that is raised
     LocalEntryNotFoundError,
     RepositoryNotFoundError,
     RevisionNotFoundError,

@@ -31,15 +31,16 @@ def compared(text: str, other: str) -> tuple[Piece, ...]:
     words = [_plain(match[0]) for match in found]
     others = [_plain(word) for word in _WORD.findall(other)]
     pieces, start = [], 0
-    for tag, first, end, _, _ in Indel.opcodes(words, others):
-        if tag == "insert":  # what only the other text has
+    for step in Indel.opcodes(words, others):
+        if step.tag == "insert":  # what only the other text has
             continue
-        stop = found[end - 1].end()
-        if tag != "equal":  # spaces and marks between belong to what agrees
-            pieces.append(Piece(text[start : found[first].start()], False, 0))
-            start = found[first].start()
-        pieces.append(Piece(text[start:stop], tag != "equal", end - first))
-        start = stop
+        first, end = found[step.src_start], found[step.src_end - 1]
+        if step.tag != "equal":  # spaces and marks between belong to what agrees
+            pieces.append(Piece(text[start : first.start()], False, 0))
+            start = first.start()
+        words_here = step.src_end - step.src_start
+        pieces.append(Piece(text[start : end.end()], step.tag != "equal", words_here))
+        start = end.end()
     pieces.append(Piece(text[start:], False, 0))
     return tuple(piece for piece in pieces if piece.text)
 

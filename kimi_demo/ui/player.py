@@ -11,6 +11,7 @@ import json
 from collections import deque
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import gradio as gr
 import numpy as np
@@ -44,7 +45,7 @@ def player_update(value: str | None, caption: str | None) -> gr.HTML | None:
     """New sound and all words so far, as far as either is new. Words travel on their own: a value
     is up to 128 kB."""
     new = {"value": value, "caption": caption}
-    changes = {name: text for name, text in new.items() if text is not None}
+    changes: dict[str, Any] = {name: text for name, text in new.items() if text is not None}
     return gr.HTML(**changes) if changes else None
 
 

@@ -8,6 +8,7 @@ from contextlib import closing, contextmanager
 from typing import Any
 
 import gradio as gr
+from gradio.blocks import Block
 from gradio.components import Component
 from gradio.events import Dependency
 from gradio.i18n import I18nData
@@ -18,7 +19,7 @@ from kimi_demo.ui.failures import readable, toast
 from kimi_demo.ui.i18n import tr
 from kimi_demo.ui.view import LANGUAGE_NAMES
 
-Updates = dict[Component, Any]
+Updates = dict[Block, Any]
 Words = Mapping[str, dict[str, str]]
 # For events that no visitor waits for and no program calls. Private events have names, too: without
 # one of its own, a handler called `ask` would take that of an endpoint.

@@ -56,6 +56,7 @@ def progress_of(event: Event) -> Progress | None:
 def event_of(progress: Progress) -> Event:
     """The inverse. Raises: EngineError for what this code does not know."""
     try:
-        return TypeAdapter(KINDS[progress.name]).validate_python(progress.values)
+        read: TypeAdapter[Any] = TypeAdapter(KINDS[progress.name])
+        return read.validate_python(progress.values)
     except (KeyError, ValidationError) as exc:
         raise EngineError("the server tells its progress in another form than this one") from exc

@@ -25,7 +25,7 @@ def run(args: argparse.Namespace) -> int:
         healthy &= finding.ok
         if args.json:
             told = {"topic": finding.topic, "text": finding.text, "ok": finding.ok}
-            print_json(told | finding.figures)
+            print_json({**told, **finding.figures})
         else:
             print(_line(finding.topic, finding.text, finding.ok), flush=True)
     if not args.json:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import queue
-from collections.abc import AsyncGenerator, AsyncIterator, Generator, Iterator
+from collections.abc import AsyncGenerator, Generator
 from concurrent.futures import CancelledError, Future
 from contextlib import ExitStack, aclosing, asynccontextmanager, contextmanager
 from typing import Any
@@ -51,7 +51,7 @@ class Connection:
         return self._portal.call(self._get, path)
 
     @asynccontextmanager
-    async def posted(self, path: str, **content: Any) -> AsyncIterator[httpx.Response]:
+    async def posted(self, path: str, **content: Any) -> AsyncGenerator[httpx.Response]:
         """The reply to a request, its body yet to be read. Leaving hangs up.
 
         content: json, or data and files, as httpx takes them. Raises: KimiError, here and inside.
@@ -122,7 +122,7 @@ class Connection:
         return told(response.status_code, body, response.headers)
 
     @contextmanager
-    def _explained(self) -> Iterator[None]:
+    def _explained(self) -> Generator[None]:
         """What goes wrong on the way, in our words."""
         try:
             yield
@@ -191,6 +191,8 @@ class _Pulse:
                 self._words += 1
             case AudioDelta():
                 self._sound_s += len(event.waveform) / event.sample_rate
+            case _:
+                pass
         self._started = True
 
     def event(self) -> Event:

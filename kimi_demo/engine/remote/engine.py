@@ -19,6 +19,8 @@ from kimi_demo.engine.remote.replies import (
     ChatAnswer,
     Ending,
     Increment,
+    ModelName,
+    ModelNames,
     ReplyChunk,
     Sound,
     finished,
@@ -111,6 +113,10 @@ class RemoteEngine(Engine):
                 return self._written(intent)
             case ListenBack():
                 return self._heard_back(intent)
+            case _:
+                return self._asked_in_chat(intent)
+
+    def _asked_in_chat(self, intent: Asked) -> AsyncGenerator[Event, None]:
         by_id = requests.chat(intent, self._dialect)
         in_words = None
         if requests.refers(intent):
@@ -162,7 +168,7 @@ class RemoteEngine(Engine):
     @asynccontextmanager
     async def _accepted(
         self, by_id: dict[str, Any], in_words: dict[str, Any] | None
-    ) -> AsyncIterator[httpx.Response]:
+    ) -> AsyncGenerator[httpx.Response]:
         """The reply; if it is refused with answers by their ids, the reply to their words. An id
         may have expired, and a refusal costs nothing.
         """
@@ -270,7 +276,7 @@ def introduced(connection: Connection, options: RemoteOptions) -> tuple[Dialect,
     return dialect, capabilities
 
 
-def _models(connection: Connection) -> list[Any]:
+def _models(connection: Connection) -> list[ModelName]:
     """What there is; nothing, if the server has no list of it."""
     try:
         reply = connection.get("/models")
@@ -278,18 +284,18 @@ def _models(connection: Connection) -> list[Any]:
         return []
     except AccessError as exc:
         raise AccessError(f"{exc} (KIMI_API_KEY says which key is sent)") from exc
-    models = reply.get("data") if isinstance(reply, dict) else None
-    if not isinstance(models, list):
+    try:
+        return ModelNames.model_validate(reply).data
+    except ValidationError as exc:
         raise EngineError(
             f"{connection.address} is no OpenAI-compatible server: its address often ends in /v1"
-        )
-    return models
+        ) from exc
 
 
-def _about(models: list[Any]) -> tuple[str, About] | None:
+def _about(models: list[ModelName]) -> tuple[str, About] | None:
     for model in models:
-        if isinstance(model, dict) and model.get("about") is not None:
-            return str(model.get("id")), read(About, model["about"])
+        if model.about is not None:
+            return model.id, read(About, model.about)
     return None
 
 

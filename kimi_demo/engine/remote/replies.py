@@ -113,10 +113,23 @@ class Choice(BaseModel):
 class ReplyChunk(BaseModel):
     """A piece of a chat's stream."""
 
-    choices: list[Choice] = Field(default_factory=list)
+    choices: list[Choice] = Field(default_factory=list[Choice])
     usage: Usage | None = None
     choice_probabilities: list[float] | None = None
     progress: Progress | None = None
+
+
+class ModelName(BaseModel):
+    """A model that there is. about: what ours tell of themselves."""
+
+    id: str = ""
+    about: Any = None
+
+
+class ModelNames(BaseModel):
+    """All of them."""
+
+    data: list[ModelName]
 
 
 Model = TypeVar("Model", bound=BaseModel)
