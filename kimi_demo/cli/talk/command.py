@@ -105,7 +105,9 @@ def _shown(who: str, text: str) -> None:
 
 
 def _report(turn: TurnTimes, as_json: bool) -> None:
-    values = {k: rounded(v) if isinstance(v, float) else v for k, v in asdict(turn).items()}
+    values: dict[str, Any] = {
+        k: rounded(v) if isinstance(v, float) else v for k, v in asdict(turn).items()
+    }
     if as_json:
         print_json(values)
         return

@@ -32,6 +32,7 @@ class Loudspeaker(Protocol):
     @property
     def busy(self) -> bool:
         """Whether anything sounds, or waits to."""
+        ...
 
 
 @dataclass
@@ -137,7 +138,7 @@ class Devices:
 
     def __init__(self) -> None:
         try:
-            import sounddevice  # an extra
+            import sounddevice  # an extra  # pyright: ignore[reportMissingImports]
         except (ImportError, OSError) as exc:  # OSError: without PortAudio
             raise InputError(
                 "talking needs a package more: python -m pip install sounddevice; or use --file"
