@@ -3,6 +3,8 @@
 <!-- ci: test -->      .ci/run, in a fresh environment
 <!-- ci: start -->     a reader: it installs and serves until it is interrupted
 <!-- test: api -->     against a server with nano
+<!-- test: live -->    the same, in a live conversation
+<!-- test: browser --> in a browser, against a server with nano
 <!-- test: run -->     as it stands
 <!-- test: parse -->   only parsed: it needs a GPU, a download, another server or a browser
 """
@@ -13,7 +15,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 DOCUMENTS = (ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md")))
-_BLOCK = re.compile(r"(?:<!-- (\w+: \w+) -->\n)?```(sh|python)\n(.*?)```", re.DOTALL)
+_BLOCK = re.compile(r"(?:<!-- (\w+: \w+) -->\n)?```(sh|python|html)\n(.*?)```", re.DOTALL)
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,8 @@ from kimi_demo.settings import Settings
 from tests.documents import DOCUMENTS, ROOT, examples
 from training.__main__ import COMMAND_LINE as TRAINING
 
-MARKERS = {"ci: test", "ci: start", "test: api", "test: run", "test: parse"}
+MARKERS = {"ci: test", "ci: start", "test: api", "test: live", "test: browser"}
+MARKERS |= {"test: run", "test: parse"}
 
 
 def commands(marker):
