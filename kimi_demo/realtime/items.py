@@ -42,36 +42,48 @@ class Recording:
 @dataclass(frozen=True)
 class Speech:
     """What the model said. text, made: words and codes that were made. made_ms: how much of their
-    sound was sent. complete: whether it came to its end. heard: of the codes, as far as anybody
-    knows; the rest is out of the history, and so are its words.
+    sound was sent. complete: whether it came to its end. heard_ms: of the sound, as far as anybody
+    knows; the rest is out of the history, and so are its words. id: what stands for the codes where
+    they stay with a server.
     """
 
     text: str
     made: tuple[int, ...] = ()
     made_ms: int = 0
     complete: bool = True
-    heard: int | None = None
+    heard_ms: int | None = None
+    id: str = ""
 
     @property
     def codes(self) -> tuple[int, ...]:
-        return self.made[: self.heard]
+        if self.heard_ms is None:
+            return self.made
+        return self.made[: int(self.heard_ms * CODES_PER_S / 1000)]
 
     @property
     def transcript(self) -> str:
         """The words that were heard, by their share of the speech."""
-        if self.heard is None:
+        if self.heard_ms is None:
             return self.text
-        share = self.heard / max(1, len(self.made))
+        share = self.heard_ms / max(1, self.made_ms)
         if not self.complete:  # more was to come than was made
             pace = CHARS_PER_S.get(spoken_language(self.text), CHARS_PER_S["en"])
-            share = min(share, self.heard / CODES_PER_S * pace / max(1, len(self.text)))
+            share = min(share, self.heard_ms / 1000 * pace / max(1, len(self.text)))
         return _first_words(self.text, int(share * len(self.text)))
 
     def heard_until(self, ms: int) -> Speech:
         """Heard no further than that; ms beyond all change nothing."""
-        heard = int(ms * CODES_PER_S / 1000)
-        known = len(self.made) if self.heard is None else self.heard
-        return self if heard >= known else dataclasses.replace(self, heard=heard)
+        known = self.made_ms if self.heard_ms is None else self.heard_ms
+        return self if ms >= known else dataclasses.replace(self, heard_ms=ms)
+
+    def told_again(self) -> Part | None:
+        """As the history has it; None if nothing was heard."""
+        if self.codes:
+            return SpokenPart(self.codes, self.transcript)
+        if self.id and self.heard_ms is None:
+            return SpokenPart((), self.text, self.id)
+        words = "" if self.made else self.transcript
+        return TextPart(words) if words.strip() and (self.complete or self.made_ms) else None
 
 
 ItemPart = Words | Recording | Speech
@@ -210,10 +222,10 @@ def _parts(item: Item) -> tuple[Part, ...]:
                 found.append(TextPart(text))
             case Recording(sound):
                 found.append(AudioPart(sound))
-            case Speech() if part.codes:
-                found.append(SpokenPart(part.codes, part.transcript))
-            case Speech() if part.transcript.strip() and part.complete:
-                found.append(TextPart(part.transcript))
+            case Speech():
+                found += filter(None, [part.told_again()])
+            case _:
+                pass
     return tuple(found)
 
 

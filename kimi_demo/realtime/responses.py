@@ -38,6 +38,7 @@ class Response:
     shown: bool = False  # its item stands in the conversation
     text: str = ""
     codes: tuple[int, ...] = ()
+    audio_id: str = ""
     made_samples: int = 0
     sample_rate: int = OUTPUT_SAMPLE_RATE
     first_sound_ms: float | None = None
@@ -62,7 +63,7 @@ class Response:
 
     def part(self, complete: bool) -> ItemPart:
         if self.speaks:
-            return Speech(self.text, self.codes, self.made_ms, complete)
+            return Speech(self.text, self.codes, self.made_ms, complete, id=self.audio_id)
         return Words(self.text)
 
     def item(self, complete: bool) -> Item:

@@ -456,6 +456,7 @@ class Session:
                 yield from self._shown(response)
                 if event.audio_codes and response.speaks:
                     response.codes = event.audio_codes
+                response.audio_id = event.audio_id
                 response.usage = told.usage(event)
                 status = "incomplete" if event.reason == "length" else "completed"
                 yield from self._ended(response, status, now_ms)
