@@ -15,7 +15,7 @@ import pytest
 
 from kimi_demo.api import Service
 from kimi_demo.api.serving import serving as serving_api
-from kimi_demo.audio import INPUT_SAMPLE_RATE, read
+from kimi_demo.audio import INPUT_SAMPLE_RATE, Audio, read
 from kimi_demo.engine.base import Engine, Status
 from kimi_demo.engine.factory import create_engine
 from kimi_demo.events import Answer, collect
@@ -23,6 +23,7 @@ from kimi_demo.intents import Chat, Intent
 from kimi_demo.metrics import Metrics
 from kimi_demo.options import ModelOptions
 from kimi_demo.voice_activity import without_silence
+from tests.api.sounds import Heard, clip
 
 CLIPS = Path(__file__).parents[2] / "examples" / "audio"
 
@@ -92,6 +93,18 @@ def spoken_answer(nano: Engine) -> Answer:
     """What nano answers to question-en.wav without a server."""
     sound = without_silence(read(CLIPS / "question-en.wav", sample_rate=INPUT_SAMPLE_RATE))
     return collect(nano.stream(Chat.about(sound)))
+
+
+@pytest.fixture(scope="session")
+def question() -> Audio:
+    return clip("question-en")
+
+
+@pytest.fixture(scope="session")
+def said(nano: Engine, question: Audio) -> Heard:
+    heard = Heard.by(nano, question)
+    assert heard.text
+    return heard
 
 
 @pytest.fixture(scope="session")
