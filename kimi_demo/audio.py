@@ -67,7 +67,6 @@ class Audio:
         return to_int16(self.waveform).tobytes()
 
     def wav(self) -> bytes:
-        """A complete 16-bit WAV file."""
         buffer = io.BytesIO()
         soundfile.write(buffer, to_int16(self.waveform), self.sample_rate, format="WAV")
         return buffer.getvalue()

@@ -55,7 +55,6 @@ class ChoiceTask:
         return dataclasses.replace(self, question=asked, options=chosen)
 
     def prompt(self) -> str:
-        """What the model reads before the sound."""
         if not self.lettered:
             return self.question
         listed = [f"({letter}) {option}" for letter, option in self._lettered()]

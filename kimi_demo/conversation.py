@@ -44,7 +44,6 @@ class ChatTurn:
 
     @classmethod
     def of(cls, asked: str | Audio, seed: int, events: Iterable[Event]) -> ChatTurn:
-        """The turn as far as these events go."""
         seen = list(events)
         sounds = [event for event in seen if isinstance(event, AudioDelta)]
         finished = next((event for event in seen if isinstance(event, Finished)), None)
@@ -62,16 +61,13 @@ class ChatTurn:
 
     @property
     def is_unanswered(self) -> bool:
-        """Neither words nor sound came."""
         return not self.answer_text and not len(self.waveform) and not self.answer_codes
 
     @property
     def spoken(self) -> Audio | None:
-        """The answer's sound, if it has one."""
         return Audio(self.waveform, self.sample_rate) if len(self.waveform) else None
 
     def messages(self) -> tuple[Message, Message]:
-        """Question and answer."""
         answer: Part = TextPart(self.answer_text)
         if self.answer_codes or self.answer_id:
             answer = SpokenPart(self.answer_codes, self.answer_text, self.answer_id)
@@ -91,11 +87,9 @@ class Conversation:
         return Conversation((*self.turns, turn)[-KEPT_TURNS:])
 
     def without_last(self) -> Conversation:
-        """One turn less, if there is any."""
         return Conversation(self.turns[:-1])
 
     def messages(self) -> tuple[Message, ...]:
-        """All of it."""
         return tuple(message for turn in self.turns for message in turn.messages())
 
     def intent(self, asked: str | Audio, seed: int = 0, output: OutputType = "both") -> Chat:

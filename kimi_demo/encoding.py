@@ -93,13 +93,11 @@ class SoundEncoder:
         return self._sent.taken()
 
     def finish(self) -> bytes:
-        """The rest of the file."""
         self._add(np.zeros(0, np.float32), last=True)
         self._file.finish()
         return self._sent.taken()
 
     def close(self) -> None:
-        """Frees everything."""
         self._file.close()
 
     def _add(self, waveform: np.ndarray, last: bool = False) -> None:
@@ -132,7 +130,6 @@ class _Outbox:
         return len(data)
 
     def taken(self) -> bytes:
-        """What was written since the last time."""
         taken = bytes(self._waiting)
         self._waiting.clear()
         return taken

@@ -128,7 +128,6 @@ class Transcript:
 
     @property
     def text(self) -> str:
-        """One paragraph."""
         return flowing(segment.text for segment in self.segments)
 
 

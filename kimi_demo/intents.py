@@ -92,7 +92,6 @@ class _Asked(_Drawn):
 
     @property
     def asked(self) -> Message:
-        """The new question."""
         return self.messages[-1]
 
 
@@ -104,7 +103,6 @@ class Chat(_Asked):
 
     @classmethod
     def about(cls, asked: str | Audio, output: OutputType = "both", seed: int = 0) -> Chat:
-        """A conversation that begins."""
         part = AudioPart(asked) if isinstance(asked, Audio) else TextPart(asked)
         return cls((Message("user", (part,)),), output=output, seed=seed)
 
@@ -117,7 +115,6 @@ class Ask(_Asked):
 
     @classmethod
     def about(cls, sound: Audio, question: str) -> Ask:
-        """One question about one sound."""
         return cls((Message("user", (TextPart(question), AudioPart(sound))),))
 
 
@@ -137,7 +134,6 @@ class Choose(_Asked):
     def about(
         cls, sound: Audio, task: str, options: tuple[str, ...] = (), question: str = ""
     ) -> Choose:
-        """A closed question of the task table about one sound."""
         words = (TextPart(question),) if question.strip() else ()
         message = Message("user", (*words, AudioPart(sound)))
         return cls((message,), options=tuple(options), task=task)

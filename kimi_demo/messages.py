@@ -27,8 +27,6 @@ class TextPart:
 
 @dataclass(frozen=True)
 class AudioPart:
-    """A sound to listen to."""
-
     audio: Audio
 
 

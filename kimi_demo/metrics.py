@@ -70,7 +70,6 @@ class Metrics:
         )
 
     def exposition(self) -> bytes:
-        """Everything, as Prometheus reads it."""
         return generate_latest(self._registry)
 
     def value(self, name: str, **labels: str) -> float:

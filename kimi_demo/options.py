@@ -16,8 +16,6 @@ _AMOUNT = re.compile(rf"(cpu|\d+)=(\d+(?:\.\d+)?)\s*({'|'.join(_UNITS)})")
 
 @dataclass(frozen=True)
 class ModelOptions:
-    """One choice of a model."""
-
     model: str = "nano"
     """`nano`, a folder in the published layout, or a hub id such as owner/name."""
     revision: str | None = None
@@ -47,8 +45,6 @@ class ModelOptions:
 
 @dataclass(frozen=True)
 class RemoteOptions:
-    """One choice of an OpenAI-compatible server."""
-
     base_url: str
     """Such as http://localhost:7860/v1."""
     api_key: str = field(default="", repr=False)

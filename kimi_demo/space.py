@@ -69,7 +69,6 @@ def seconds_for(intent: Intent) -> int:
 
 
 def _typed(intent: Intent) -> int:
-    """Characters of a text, or of a new question."""
     match intent:
         case Speak(text):
             return len(text)
@@ -94,7 +93,6 @@ class LentGpuEngine(Engine):
         self._answer = spaces.GPU(duration=seconds_for)(answer)
 
     def answer(self, intent: Intent) -> Generator[Event, None, None]:
-        """See `Engine.answer`."""
         tasks.check(intent, self.capabilities)
         return self._lent(intent)
 

@@ -10,7 +10,6 @@ from kimi_demo.events import Segment, Transcript
 
 
 def txt(transcript: Transcript) -> str:
-    """One line for each segment."""
     return "".join(f"{_line(segment)}\n" for segment in transcript.segments)
 
 
@@ -45,7 +44,6 @@ def facts(transcript: Transcript) -> dict[str, object]:
 
 
 def as_json(transcript: Transcript) -> str:
-    """`facts` as an indented document."""
     return json.dumps(facts(transcript), ensure_ascii=False, indent=2) + "\n"
 
 

@@ -40,7 +40,6 @@ class SpeechPrompt:
     asks_for_answer: bool = False
 
     def around(self, text: str) -> TextPart:
-        """The text as it is sent."""
         return TextPart(self.before + text + self.after, self.asks_for_answer)
 
 
@@ -173,11 +172,9 @@ class TaskTable:
             raise ValueError(str(exc)) from exc
 
     def values(self) -> dict[str, Any]:
-        """What `of` reads."""
         return dataclasses.asdict(self)
 
     def with_sampling(self, speech: Sampling) -> TaskTable:
-        """The same table with other sampling for speech."""
         return dataclasses.replace(self, speech_sampling=speech)
 
 

@@ -39,7 +39,6 @@ class Span:
     end_s: float
 
     def of(self, audio: Audio) -> Audio:
-        """This part of the sound."""
         first, last = (round(s * audio.sample_rate) for s in (self.start_s, self.end_s))
         return Audio(audio.waveform[first:last], audio.sample_rate)
 

@@ -35,8 +35,6 @@ Figures = dict[str, float]
 
 @dataclass(frozen=True)
 class Calls:
-    """What is to be measured."""
-
     text: str = TEXT
     question: str = QUESTION
     repeats: int = 3
@@ -52,7 +50,6 @@ class _Clocked(Engine):
         self.last_step = 0.0
 
     def answer(self, intent: Intent) -> Generator[Event, None, None]:
-        """See `Engine.answer`."""
         return self._clocked(self._engine.answer(intent))
 
     def _clocked(self, events: Generator[Event, None, None]) -> Generator[Event, None, None]:

@@ -54,7 +54,6 @@ class ChatReply:
         return "stop" if finished.reason == "stop" else "length"
 
     def kept(self, finished: Finished, text: str, id_: str) -> KeptAnswer:
-        """Keeps the spoken answer for the requests to come."""
         part = SpokenPart(finished.audio_codes, text, finished.audio_id)
         return self.answers.keep(part, self.owner, id_)
 

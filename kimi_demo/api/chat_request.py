@@ -59,7 +59,6 @@ def wanted_of(chat: ChatRequest, tasks: TaskTable, find: Finder) -> Wanted:
 
 
 def unheeded(chat: ChatRequest, tasks: TaskTable) -> Mapping[str, object]:
-    """Parameters without effect here, by name."""
     return {
         "system": not tasks.follows_instructions and instructions_in(chat.messages),
         "audio": chat.audio and not _asks_for_sound(chat),

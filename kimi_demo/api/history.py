@@ -61,7 +61,6 @@ class AnswerStore:
             raise InputError(f"answers cannot be kept in {path}: {exc}; name another file") from exc
 
     def expiry(self) -> int:
-        """When what is kept now will be forgotten."""
         return int(self._clock()) + self._kept_s
 
     def keep(self, part: SpokenPart, owner: str, id_: str = "") -> KeptAnswer:
@@ -116,5 +115,4 @@ class AnswerStore:
 
 
 def new_id() -> str:
-    """An id that nobody can guess."""
     return f"audio_{secrets.token_hex(16)}"

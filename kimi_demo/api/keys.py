@@ -61,7 +61,6 @@ class Keys:
         return names[0]
 
     def admits(self, name: str, key: str) -> bool:
-        """Whether this is that holder's key, as a page asks for it."""
         known = self.by_name.get(name, "")
         given = key[:MAX_KEY_CHARS].encode()
         return secrets.compare_digest(given, known.encode()) and bool(known)

@@ -35,7 +35,6 @@ _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
 
 
 def error_response(exc: Exception) -> Response:
-    """An exception as the client is told of it."""
     return JSONResponse(reply_to(exc).model_dump(), kind_of(exc).status, headers_for(exc))
 
 

@@ -98,7 +98,6 @@ class Service:
                 self.rooms.warm = True
 
     def close(self) -> None:
-        """Frees the model and forgets the answers."""
         self.engine.close()
         self.answers.close()
 
@@ -120,13 +119,11 @@ class Caller:
     metrics: Metrics
 
     def used(self, heard_s: float = 0.0, made_s: float = 0.0) -> None:
-        """Adds sound to the caller's account."""
         for direction, seconds in (("in", heard_s), ("out", made_s)):
             self.metrics.key_audio_s.labels(self.name, direction).inc(seconds)
 
 
 def service_of(request: Request) -> Service:
-    """The server that this request is for."""
     return request.app.state.service
 
 
@@ -150,6 +147,5 @@ Calling = Annotated[Caller, Depends(caller_of)]
 
 
 def ignored(values: Mapping[str, object]) -> dict[str, str]:
-    """The header that names what was given and has no effect here."""
     names = ", ".join(name for name, value in values.items() if value)
     return {"x-ignored": names} if names else {}

@@ -148,7 +148,6 @@ def _end(encoder: SoundEncoder, heard: bool) -> bytes:
 
 
 async def _sound(sent: AsyncGenerator[Sent, None]) -> AsyncGenerator[bytes, None]:
-    """The bytes alone."""
     try:
         async for event in sent:
             if isinstance(event, bytes):
@@ -158,7 +157,6 @@ async def _sound(sent: AsyncGenerator[Sent, None]) -> AsyncGenerator[bytes, None
 
 
 def _told(event: Sent, with_progress: bool) -> Iterator[BaseModel]:
-    """What server-sent events say of it."""
     if isinstance(event, bytes):
         audio = base64.b64encode(event).decode()
         yield SpeechDelta(type="speech.audio.delta", audio=audio)

@@ -55,7 +55,6 @@ async def running(job: Job) -> AsyncGenerator[Event, None]:
 
 
 async def whole(job: Job) -> list[Event]:
-    """All events of a job."""
     stream = running(job)
     try:
         return [event async for event in stream]

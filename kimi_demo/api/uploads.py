@@ -78,7 +78,6 @@ class SoundForm(BaseModel):
         return dataclasses.replace(usual, text=dataclasses.replace(usual.text, **self.draws))
 
     def hints(self) -> dict[str, object]:
-        """What has no effect here."""
         return {"prompt": self.prompt}
 
 
@@ -149,7 +148,6 @@ class TranscriptionForm(SoundForm):
             )
 
     def hints(self) -> dict[str, object]:
-        """What has no effect here."""
         chunking = (self.chunking_threshold, self.chunking_padding_ms, self.chunking_silence_ms)
         return {
             **super().hints(),

@@ -71,7 +71,6 @@ class Download:
 
 
 def is_hub_id(name: str) -> bool:
-    """Whether a name has the form owner/name."""
     return _HUB_ID.fullmatch(name) is not None
 
 
@@ -147,12 +146,10 @@ def _usual_revision(repo: str) -> str:
 
 
 def _within(names: Sequence[str]) -> list[str]:
-    """These files in the folder of any part."""
     return [f"{part}/{name}" for part in _NEEDED if part for name in names]
 
 
 def cache_folder() -> Path:
-    """Where downloads lie."""
     return Path(constants.HF_HUB_CACHE)
 
 
@@ -209,7 +206,6 @@ def _verify(folder: Path, known: Collection[str]) -> None:
 
 
 def _reason(exc: Exception, repo: str, revision: str) -> str:
-    """What happened and what to do, in one line."""
     if isinstance(exc, DryRunError):
         return f"{repo} cannot be asked for: check the name and the network"
     if isinstance(exc, GatedRepoError):

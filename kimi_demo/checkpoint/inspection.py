@@ -26,7 +26,6 @@ from kimi_demo.model.tensors import StoredTensor, require_same_layout, stored_in
 
 
 def learned_values(parts: EmptyParts) -> dict[str, int]:
-    """How many each part has."""
     modules = {
         "language model": parts.language_model,
         "speech tokenizer": parts.speech_tokenizer,

@@ -69,7 +69,6 @@ class Layout:
         return layout
 
     def missing(self) -> list[Path]:
-        """Files that the model needs and that are not there."""
         needed = [self.root / CONFIG, self.root / TEXT_TOKENIZER, *files_in(self.root)]
         for folder in (self.acoustic_encoder, self.speech_tokenizer):
             needed += [folder / CONFIG, *files_in(folder)]
@@ -90,7 +89,6 @@ class Layout:
 
 
 def has_safetensors(folder: Path) -> bool:
-    """Whether all files of the folder's weights are there."""
     return all(path.is_file() for path in files_in(folder))
 
 

@@ -55,8 +55,6 @@ ENCODER_PREFIX = "model.encoder."
 
 @dataclass
 class Checkpoint:
-    """All parts of the model, filled and in their places."""
-
     about: Description
     tasks: TaskTable
     text_tokenizer: TextTokenizer
@@ -73,7 +71,6 @@ class Checkpoint:
 
     @property
     def parameters(self) -> int:
-        """Learned values of all parts."""
         parts: tuple[nn.Module, ...] = (
             self.speech_tokenizer.encoder,
             self.acoustic_encoder.encoder,
@@ -289,7 +286,6 @@ def speech_tokenizer_tensors(
 def load_acoustic_encoder(
     folder: Path, device: torch.device, dtype: torch.dtype, tensors: TensorSource = stored_in
 ) -> AcousticEncoder:
-    """Whisper's encoder."""
     acoustic = AcousticEncoder.build(folder)
     stored = acoustic_encoder_tensors(folder, tensors)
     _fill_encoder(acoustic.encoder, stored, folder, device, dtype)

@@ -55,7 +55,6 @@ def pending_downloads(model: str, revision: str | None = None) -> list[hub.Downl
 
 
 def is_on_hub(model: str) -> bool:
-    """Whether a name is that of a repository, and not of a folder."""
     return not _folder(model).exists() and hub.is_hub_id(model)
 
 

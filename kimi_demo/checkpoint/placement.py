@@ -21,8 +21,6 @@ GIB = 1 << 30
 
 @dataclass(frozen=True)
 class PlanRow:
-    """One line of the memory plan."""
-
     group: str
     place: Place
     num_bytes: int
@@ -51,7 +49,6 @@ class Placement:
         dtype: torch.dtype = torch.float32,
         quantization: Quantization | None = None,
     ) -> Placement:
-        """Everything on one device."""
         whole = torch.device(device)
         return cls({"": str(whole)}, whole, whole, whole, dtype, quantization)
 
@@ -67,7 +64,6 @@ class Placement:
 
 
 def place_name(place: Place) -> str:
-    """As users read it."""
     return f"GPU {place}" if isinstance(place, int) else place
 
 
@@ -82,12 +78,10 @@ def main_place(device_map: DeviceMap) -> Place:
 
 
 def main_device(device_map: DeviceMap) -> torch.device:
-    """That of `main_place`."""
     return as_device(main_place(device_map))
 
 
 def execution_device(device_map: DeviceMap, module: str) -> torch.device:
-    """Where a module of the map, or one inside such a module, computes."""
     place = place_of(device_map, module)
     return main_device(device_map) if place in OFFLOADED else as_device(place)
 

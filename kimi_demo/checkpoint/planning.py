@@ -119,12 +119,10 @@ class _Needs:
         )
 
     def language_model(self) -> int:
-        """Weights and cache."""
         weights = sum(tensor.nbytes for tensor in self.model.parameters())
         return weights + self.cache * self.model.config.num_cached_layers
 
     def speech_parts(self, *names: str) -> int:
-        """Weights and working memory of these."""
         return sum(self.speech[name] + SPEECH_WORKING_BYTES for name in names)
 
 

@@ -165,7 +165,6 @@ _PARTS: Mapping[str, Callable[[Layout, Path], None]] = {
 
 
 def _copy_descriptions(source: Path, folder: Path) -> None:
-    """All files but weights."""
     folder.mkdir(exist_ok=True)
     for file in source.iterdir():
         if file.is_file() and file.suffix not in (".safetensors", ".pt") and file.name != INDEX:

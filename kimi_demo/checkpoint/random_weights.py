@@ -37,7 +37,6 @@ class RandomTensor(StoredTensor):
     rows: slice | None = None
 
     def read(self, device: torch.device | str = "cpu") -> Tensor:
-        """Draws the values on the device."""
         mean, deviation = _moments(self.name, self.shape)
         place = f"{self.seed} {self.file.parent.name} {self.name}"
         generator = torch.Generator(device).manual_seed(crc32(place.encode()))

@@ -11,7 +11,6 @@ from kimi_demo.cli.common import add_engine_arguments, opened_engine, print_json
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Options of `bench-api`."""
     add_engine_arguments(parser)
     parser.add_argument("--repeat", type=count, default=3, help="measure so many times")
     parser.add_argument("--text", default="", help="what is spoken; else a usual sentence")

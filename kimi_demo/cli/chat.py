@@ -27,7 +27,6 @@ SOUND_SUFFIXES = (".wav", ".flac", ".ogg", ".opus", ".mp3")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Options of `chat`."""
     turn = "what to say next: a wav, flac, ogg, opus or mp3 file, or a text"
     parser.add_argument("turns", nargs="+", metavar="TURN", help=turn)
     where = "the folder for the spoken answers, 1.wav and so on"

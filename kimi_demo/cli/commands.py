@@ -39,7 +39,6 @@ class CommandLine:
         return parser
 
     def run(self, arguments: Sequence[str] | None = None) -> int:
-        """Runs one command and returns its exit code."""
         try:
             args = self.build_parser().parse_args(arguments)
             logging.basicConfig(

@@ -28,7 +28,6 @@ def add_engine_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def add_json_argument(parser: argparse._ActionsContainer) -> None:
-    """Results for programs."""
     parser.add_argument("--json", action="store_true", help="print one JSON object a result")
 
 
@@ -43,12 +42,10 @@ def opened_engine(args: argparse.Namespace) -> Iterator[Engine]:
 
 
 def figures(answer: Answer) -> dict[str, int]:
-    """The token counts of an answer."""
     return token_counts(answer.finished)
 
 
 def token_counts(finished: Finished) -> dict[str, int]:
-    """What went in and came out."""
     return {
         "prompt_tokens": finished.prompt_tokens,
         "text_tokens": finished.text_tokens,

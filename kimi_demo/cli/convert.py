@@ -9,7 +9,6 @@ from pathlib import Path
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Options of `convert`."""
     parser.add_argument("source", help="a checkpoint folder in the published layout, or a hub id")
     where = "folder for audio_detokenizer/ and vocoder/; the checkpoint's own is completed in place"
     parser.add_argument("destination", type=Path, help=where)

@@ -23,7 +23,6 @@ CAPTION, ASK = "caption", "ask"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Options of `describe`."""
     parser.add_argument("file", metavar="FILE", help="wav, flac, ogg, opus or mp3")
     parser.add_argument(
         "--task",

@@ -35,7 +35,6 @@ FORMATS: dict[str, SoundFormat] = {
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Options of `say`."""
     source = parser.add_mutually_exclusive_group(required=True)
     source.add_argument("text", nargs="?", help="what to say, of any length up to 5000 characters")
     source.add_argument("--file", type=Path, help="a text file; every line becomes N.wav in OUT")

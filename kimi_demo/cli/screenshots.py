@@ -40,7 +40,6 @@ FLAGS = ["--autoplay-policy=no-user-gesture-required", "--no-sandbox", "--disabl
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Options of `screenshots`."""
     parser.add_argument("-o", "--out", type=Path, required=True, help="folder of the pictures")
     parser.add_argument("--tabs", nargs="+", choices=list(VISITS), default=list(VISITS))
     parser.add_argument("--looks", nargs="+", choices=list(LOOKS), default=list(LOOKS))
@@ -64,7 +63,6 @@ def run(args: argparse.Namespace) -> None:
 
 
 def _take(browser: Browser, url: str, look: str, args: argparse.Namespace) -> None:
-    """All tabs of one page in one look."""
     window = browser.new_context(locale=args.locale, **LOOKS[look])
     page = window.new_page()
     page.set_default_timeout(ANSWER_S * 1000)

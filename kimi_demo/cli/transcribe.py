@@ -27,7 +27,6 @@ from kimi_demo.transcripts import transcript_of
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Options of `transcribe`."""
     parser.add_argument("files", nargs="+", metavar="FILE", help="any common sound or video file")
     parser.add_argument(
         "--language", choices=(DETECT, "en", "zh"), default=DETECT, help="if it is known"

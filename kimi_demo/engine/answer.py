@@ -46,11 +46,9 @@ class LiveAnswer:
         self._samples = 0
 
     def speak(self, voices: Voices, noise: int | NoiseSource) -> None:
-        """The answer will have sound."""
         self._voice = voices.open(noise, self._hear)
 
     def step(self, step: Step | None) -> None:
-        """See `scheduler.Reader`."""
         if step:
             self._take(step)
         self._queue.put(Stepped(self._text_tokens, len(self._codes)))

@@ -37,13 +37,11 @@ class Job:
         self._thread = threading.Thread(target=self._run, name="job", daemon=True)
 
     def begin(self) -> Job:
-        """Starts the thread."""
         self._thread.start()
         return self
 
     @property
     def cancelled(self) -> bool:
-        """Whether nobody wants more of it."""
         return self._cancelled
 
     def cancel(self, reason: Exception | None = None) -> None:
@@ -61,7 +59,6 @@ class Job:
         self._wake()
 
     def join(self) -> None:
-        """Waits until nothing is held any more."""
         self._thread.join()
 
     def events(self) -> Generator[Event, None, None]:
@@ -127,7 +124,6 @@ class Job:
         self._wake()
 
     def _put(self, event: Event) -> bool:
-        """Whether the job goes on."""
         with self._changed:
             if not self._cancelled:
                 self._unread.append(event)

@@ -12,8 +12,6 @@ from kimi_demo.metrics import Metrics
 
 
 class JobMetrics:
-    """One job's way through line and slot."""
-
     def __init__(self, intent: Intent, metrics: Metrics, watch: Stopwatch) -> None:
         self._intent = intent
         self._metrics = metrics

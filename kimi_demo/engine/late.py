@@ -29,7 +29,6 @@ class LateEngine(Engine):
     """The engine that `create` makes, once it is made. Until then jobs wait."""
 
     def __init__(self, capabilities: Capabilities, create: Callable[[], TurnRunner]) -> None:
-        """capabilities: what is known beforehand."""
         super().__init__(capabilities)
         self._create = create
         self._state = threading.Condition()
@@ -43,11 +42,9 @@ class LateEngine(Engine):
 
     @property
     def status(self) -> Status:
-        """See `Engine.status`."""
         return self._status
 
     def load(self) -> None:
-        """Begins to load, unless that is under way or done."""
         with self._state:
             if self._under_way:
                 return
@@ -60,7 +57,6 @@ class LateEngine(Engine):
                 self._status = Status("loading", text)
 
     def answer(self, intent: Intent) -> Generator[Event, None, None]:
-        """See `Engine.answer`."""
         return tasks.answer(intent, self.capabilities, self.run_turn)
 
     def run_turn(self, request: TurnRequest) -> Generator[Event, None, None]:
@@ -79,7 +75,6 @@ class LateEngine(Engine):
         yield from self._engine.run_turn(request)
 
     def close(self) -> None:
-        """Cancels all jobs, then frees the model."""
         super().close()
         with self._state:
             engine, self._engine = self._engine, None

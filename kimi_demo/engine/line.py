@@ -66,8 +66,6 @@ class Line:
 
 
 class Place:
-    """One job's place."""
-
     def __init__(self, line: Line) -> None:
         self._line = line
         self._served_since: float | None = None
@@ -82,7 +80,6 @@ class Place:
         yield queued
 
     def leave(self) -> None:
-        """See `Line.leave`."""
         self._line.leave(self)
 
     def served_s(self) -> float:

@@ -73,7 +73,6 @@ class LocalEngine(Engine):
         )
 
     def answer(self, intent: Intent) -> Generator[Event, None, None]:
-        """See `Engine.answer`."""
         return tasks.answer(intent, self.capabilities, self.run_turn)
 
     def run_turn(self, request: TurnRequest) -> Generator[Event, None, None]:

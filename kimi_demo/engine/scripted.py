@@ -29,13 +29,11 @@ class ScriptedEngine(Engine):
         self.endings: list[str] = []
 
     def answer(self, intent: Intent) -> Generator[Event, None, None]:
-        """See `Engine.answer`."""
         events = tasks.answer(intent, self.capabilities, self.run_turn)
         self.intents.append(intent)
         return events
 
     def run_turn(self, turn: TurnRequest) -> Generator[Event, None, None]:
-        """Plays the script once."""
         self.turns.append(turn)
         ending = "cancelled"
         try:

@@ -36,8 +36,6 @@ RunTurn = Callable[[TurnRequest], Generator[Event, None, None]]
 
 
 class TurnRunner(Protocol):
-    """What computes turns in this process."""
-
     @property
     def capabilities(self) -> Capabilities: ...
 

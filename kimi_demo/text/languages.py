@@ -51,7 +51,6 @@ def joint(left: str, right: str) -> str:
 
 
 def flowing(texts: Iterable[str]) -> str:
-    """Texts one after the other in one paragraph."""
     whole = ""
     for text in texts:
         whole += joint(whole, text) + text if whole and text else text

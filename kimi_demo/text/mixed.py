@@ -144,7 +144,6 @@ def _language_of_number(tokens: Sequence[_Token], place: int, usual: Language) -
 
 
 def _clause(tokens: Iterable[_Token]) -> Iterator[_Token]:
-    """The words up to the next mark."""
     for token in tokens:
         if token.kind == "mark":
             return

@@ -15,7 +15,6 @@ def rule(written: str, said: Reading, flags: int = 0) -> Rule:
 
 
 def read(text: str, rules: Iterable[Rule]) -> str:
-    """The text after each rule in its turn."""
     for written, said in rules:
         text = written.sub(said, text)
     return text

@@ -30,7 +30,6 @@ new MutationObserver(fill).observe(element, {{ childList: true, subtree: true }}
 
 
 def facts(capabilities: Capabilities, words: Mapping[str, str]) -> str:
-    """What runs where, as HTML in one language."""
     named = [
         ("about_model", capabilities.model),
         ("about_parameters", known_count(capabilities.parameters)),

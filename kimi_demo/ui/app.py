@@ -87,7 +87,6 @@ def build_ui(engine: Engine, ui_language: str = "auto") -> gr.Blocks:
 
 
 def launch_options(capabilities: Capabilities, settings: Settings) -> dict[str, Any]:
-    """Keyword arguments for `build_ui(engine).launch(...)`."""
     words = page_words(capabilities, settings.ui_language)
     return {
         "server_name": settings.host,

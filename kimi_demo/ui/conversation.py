@@ -157,7 +157,6 @@ class ConversationTab(ConversationLayout):
         seed: float | None,
         visitor: gr.Request,
     ) -> Updates:
-        """Interrupts the reply in work and shows the next question."""
         words = words_for(self._words, visitor)
         if reply:
             reply.interrupt()

@@ -93,7 +93,6 @@ def read_history(history: Sequence[Any] | None) -> Conversation:
 
 
 def write_history(conversation: Conversation) -> list[dict[str, object]]:
-    """The same conversation as `read_history` takes it."""
     return [
         {
             **_question(turn.asked),

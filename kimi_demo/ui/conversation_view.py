@@ -23,7 +23,6 @@ THINKING = "…"
 
 
 def bubbles(turns: Iterable[ChatTurn], save: Save, words: Mapping[str, str]) -> list[Bubble]:
-    """Questions and answers, each with its sound."""
     return [bubble for turn in turns for bubble in turn_bubbles(turn, save, words)]
 
 
@@ -41,7 +40,6 @@ def turn_bubbles(turn: ChatTurn, save: Save, words: Mapping[str, str]) -> list[B
 
 
 def question_bubble(asked: str | Audio, save: Save, words: Mapping[str, str]) -> Bubble:
-    """What the visitor typed or said."""
     if isinstance(asked, str):
         return {"role": "user", "content": _literal(asked)}
     sound = _sound(save(asked, "question.wav"), asked, words["conversation_your_sound"])
@@ -60,7 +58,6 @@ def with_heard(question: Bubble, heard: str, words: Mapping[str, str]) -> Bubble
 
 
 def answer_bubble(text: str) -> Bubble:
-    """An answer that is still growing."""
     return {"role": "assistant", "content": _literal(text) or THINKING}
 
 
@@ -110,15 +107,12 @@ class ReplyView:
         self._queue = QueueNote(words)
 
     def started(self) -> Shown:
-        """A reply that has neither text nor sound yet."""
         return Shown(player=self._feed.started(), text="", report="")
 
     def bubbles(self) -> list[Bubble]:
-        """Question and answer as far as they have come."""
         return [with_heard(self._question, self._heard, self._words), answer_bubble(self._text)]
 
     def shown(self, event: Event) -> Iterator[Shown]:
-        """What changes with this event."""
         match event:
             case Queued():
                 yield from (Shown(report=report) for report in self._queue.changed(event, ""))
@@ -135,7 +129,6 @@ class ReplyView:
                 yield Shown(player=self.ended(), report=self._report(event))
 
     def ended(self) -> str:
-        """The player's last value."""
         return self._feed.ended()
 
     def _report(self, finished: Finished) -> str:
@@ -145,7 +138,6 @@ class ReplyView:
 
 
 def written_report(finished: Finished, seed: int, words: Mapping[str, str]) -> str:
-    """One line of figures about a written answer, as HTML."""
     first = finished.timings.first_text_s
     figures = {
         "report_first_text": "–" if first is None else f"{first:.2f} s",

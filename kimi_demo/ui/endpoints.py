@@ -40,7 +40,6 @@ def endpoints(page: gr.Blocks) -> list[Endpoint]:
 
 
 def python_snippet(endpoint: Endpoint) -> str:
-    """A program that calls the endpoint."""
     given = [f"{name}={_python(name)}" for name in endpoint.takes]
     imported = "Client, handle_file" if "audio" in endpoint.takes else "Client"
     arguments = ", ".join([*given, f'api_name="{endpoint.name}"'])

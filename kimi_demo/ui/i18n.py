@@ -35,7 +35,6 @@ def dictionaries(
 
 
 def browser_translations(words: Mapping[str, dict[str, str]]) -> gr.I18n:
-    """What launch() takes."""
     return gr.I18n(en=words["en"], **dict.fromkeys(MANDARIN_LOCALES, words["zh-CN"]))
 
 

@@ -48,7 +48,6 @@ def sound_input(elem_id: str) -> gr.Audio:
 
 
 def sound_examples(audio: gr.Audio, found: Sequence[str]) -> None:
-    """Sounds to try, if any are there."""
     if found:
         gr.Examples(
             [[path] for path in found],
@@ -107,7 +106,6 @@ class AnswerView:
         self._queue = QueueNote(words)
 
     def changes(self, event: Event) -> Iterator[Change]:
-        """What is different on the page after this event."""
         match event:
             case Queued():
                 yield from (Change(report=report) for report in self._queue.changed(event, ""))

@@ -82,7 +82,6 @@ class PlayerFeed:
             yield self._value()
 
     def ended(self) -> str:
-        """Nothing follows."""
         return self._value(end=True)
 
     def _append(self, piece: np.ndarray) -> None:

@@ -45,5 +45,4 @@ class Reply:
             self._job.cancel()
 
     def turn(self) -> ChatTurn:
-        """The turn so far."""
         return ChatTurn.of(self.asked, self.intent.seed, tuple(self._events))

@@ -69,7 +69,6 @@ def heard_note(found: Sequence[HeardBack], total: int, words: Mapping[str, str])
 
 
 def _flowing(found: Sequence[HeardBack]) -> str:
-    """The sentences one after the other."""
     whole, before = "", ""
     for back in found:
         text = "".join(piece.text for piece in back.pieces)

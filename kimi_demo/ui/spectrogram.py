@@ -51,7 +51,6 @@ def log_mel(audio: Audio) -> np.ndarray:
 
 
 def spectrogram(audio: Audio, words: Mapping[str, str]) -> str:
-    """The figure for the page."""
     levels = np.round(255 * (1 + log_mel(audio) / RANGE_DB)).astype(np.uint8)
     picture = base64.b64encode(_png(levels[::-1])).decode()
     seconds = audio.duration_s

@@ -44,11 +44,9 @@ class SpeechView:
         self._caption = ""
 
     def started(self) -> Shown:
-        """The page of a run that has no sound yet."""
         return Shown(player=self._feed.started(), caption="", report="", heard="")
 
     def shown(self, event: Event) -> Iterator[Shown]:
-        """What changes with this event."""
         match event:
             case Queued():
                 for report in self._queue.changed(event, otherwise=self._label):
@@ -74,7 +72,6 @@ class SpeechView:
 
     @property
     def said(self) -> list[tuple[str, Audio]]:
-        """Each sentence with its sound."""
         return [
             (text, Audio(np.concatenate(pieces), self._sample_rate))
             for text, pieces in self._sentences
@@ -82,11 +79,9 @@ class SpeechView:
         ]
 
     def listening(self) -> Shown:
-        """The page while the model begins to listen to itself."""
         return Shown(heard=heard_note((), len(self.said), self._words))
 
     def heard(self, event: Event) -> Iterator[Shown]:
-        """What changes with this event while the model listens to itself."""
         if isinstance(event, Checked):
             text, _ = self.said[len(self._heard)]
             self._heard.append(HeardBack.of(text, event.heard))

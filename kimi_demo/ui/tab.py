@@ -74,11 +74,9 @@ class Actions:
                 self.clear = gr.Button(tr("clear"), min_width=90, elem_id=f"{name}-clear")
 
     def busy(self) -> Updates:
-        """While an answer is made."""
         return {self.start: gr.Button(interactive=False), self.stop: gr.Button(interactive=True)}
 
     def idle(self) -> Updates:
-        """Ready for the next question."""
         return {self.start: gr.Button(interactive=True), self.stop: gr.Button(interactive=False)}
 
 
@@ -126,7 +124,6 @@ class TaskTab(ABC):
         outputs: list[Component],
         js: str | None = None,
     ) -> Dependency:
-        """A run, of which the tab shows every update."""
         return gr.on(
             triggers,
             run,

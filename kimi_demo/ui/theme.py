@@ -78,5 +78,4 @@ def theme() -> Base:
 
 
 def css() -> str:
-    """The page's own style sheet and those of its parts."""
     return "\n".join(path.read_text(encoding="utf-8") for path in sorted(STATIC.glob("*.css")))

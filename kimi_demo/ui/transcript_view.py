@@ -45,12 +45,10 @@ class TranscriptView:
         self._label = ""
 
     def started(self) -> Shown:
-        """An empty page for the next transcript."""
         waiting = progress(self._words["transcribe_seeking"], 0, 0)
         return Shown(text="", segments="", report=waiting, files={})
 
     def shown(self, event: Event) -> Iterator[Shown]:
-        """What changes with this event."""
         self._draft.take(event)
         match event:
             case Queued():
@@ -90,7 +88,6 @@ class TranscriptView:
 
 
 def segment_table(segments: tuple[Segment, ...], words: Mapping[str, str]) -> str:
-    """The segments with their times, as HTML; nothing as long as there are none."""
     if not segments:
         return ""
     rows = "".join(

@@ -55,7 +55,6 @@ class QueueNote:
 
 
 def speech_report(finished: Finished, seed: int, words: Mapping[str, str]) -> str:
-    """One line of figures about a spoken answer, as HTML."""
     timings = finished.timings
     figures = [
         (words["report_first_sound"], _seconds(timings.first_audio_s), ""),
@@ -101,7 +100,6 @@ def answer_facts(answer: Answer, seed: int) -> dict[str, object]:
 
 
 def header(capabilities: Capabilities, words: Mapping[str, str]) -> str:
-    """Title, checkpoint and its honest label, as HTML."""
     count = known_count(capabilities.parameters)
     chips = [
         f"<b>{html.escape(capabilities.model)}</b>",

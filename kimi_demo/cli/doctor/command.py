@@ -11,7 +11,6 @@ WOULD_NOT_START = 2
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Options of `doctor`."""
     add_model_arguments(parser)
     add_json_argument(parser)
 

@@ -76,7 +76,6 @@ def _cuda() -> str:
 
 
 def _driver() -> str:
-    """The driver's version, as its own tool tells it."""
     tool = shutil.which("nvidia-smi")
     if not tool:
         return ""

@@ -83,7 +83,6 @@ class Connection:
             self._running.discard(task)
 
     def close(self) -> None:
-        """Drops what is running; later requests fail."""
         try:
             self._portal.call(self._hang_up)
         except RuntimeError:
@@ -123,7 +122,6 @@ class Connection:
 
     @contextmanager
     def _explained(self) -> Generator[None]:
-        """What goes wrong on the way, in our words."""
         try:
             yield
         except (httpx.ConnectError, httpx.ConnectTimeout, httpx.ProxyError) as exc:

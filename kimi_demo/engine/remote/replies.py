@@ -36,8 +36,6 @@ _REASONS: dict[str, FinishReason] = {"length": "length", "loop": "loop"}
 
 
 class TokenDetails(BaseModel):
-    """Of prompt or answer."""
-
     audio_tokens: int | None = None
     text_tokens: int | None = None
 
@@ -87,16 +85,12 @@ class Increment(BaseModel):
 
 
 class SpokenDelta(BaseModel):
-    """More of a spoken answer."""
-
     id: str | None = None
     transcript: str | None = None
     data: str | None = None
 
 
 class ReplyDelta(BaseModel):
-    """More of an answer."""
-
     content: str | None = None
     refusal: str | None = None
     audio: SpokenDelta | None = None
@@ -104,15 +98,11 @@ class ReplyDelta(BaseModel):
 
 
 class Choice(BaseModel):
-    """The only choice."""
-
     delta: ReplyDelta = Field(default_factory=ReplyDelta)
     finish_reason: str | None = None
 
 
 class ReplyChunk(BaseModel):
-    """A piece of a chat's stream."""
-
     choices: list[Choice] = Field(default_factory=list[Choice])
     usage: Usage | None = None
     choice_probabilities: list[float] | None = None
@@ -127,8 +117,6 @@ class ModelName(BaseModel):
 
 
 class ModelNames(BaseModel):
-    """All of them."""
-
     data: list[ModelName]
 
 
@@ -178,7 +166,6 @@ class Sound:
 
     @property
     def tokens(self) -> int:
-        """How many codes were voiced so far."""
         return round(self._samples / OUTPUT_SAMPLE_RATE * CODES_PER_S)
 
 
@@ -207,7 +194,6 @@ class ChatAnswer:
         self._started = False
 
     def take(self, chunk: ReplyChunk) -> Iterator[Event]:
-        """What one chunk brings."""
         self._usage = chunk.usage or self._usage
         self._chances = chunk.choice_probabilities or self._chances
         if chunk.progress:

@@ -139,7 +139,6 @@ def refers(intent: Asked) -> bool:
 
 
 def options(intent: Asked, to: Dialect) -> tuple[Option, ...]:
-    """Of a closed question: what a reply may mean."""
     if not isinstance(intent, Choose):
         return ()
     if not intent.task:

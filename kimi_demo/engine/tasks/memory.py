@@ -46,7 +46,6 @@ def remembered(
 
 
 def newest(turns: Sequence[tuple[S, ...]], count: int) -> Sequence[tuple[S, ...]]:
-    """The last `count` turns."""
     return turns[max(0, len(turns) - count) :]
 
 

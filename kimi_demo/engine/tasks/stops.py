@@ -53,7 +53,6 @@ class _HeldBack:
         yield from self._tell(min(found) if found else len(self._held) - self._open())
 
     def rest(self) -> Generator[TextDelta, None, None]:
-        """What was no stop after all."""
         yield from self._tell(len(self._held))
 
     def forget(self) -> None:

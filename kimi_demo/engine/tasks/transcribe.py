@@ -140,7 +140,6 @@ def _written(
 
 
 def _check_english(transcript: Transcript) -> None:
-    """English is its own translation."""
     if language_of(transcript.text) != "en":
         raise InputError(
             "this model has not learned to translate, and no English is spoken in this sound: ask "

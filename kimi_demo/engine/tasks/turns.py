@@ -21,7 +21,6 @@ class Sum:
         self._now = Finished("stop", 0, 0, 0)  # of the turn in work
 
     def take(self, event: Event) -> None:
-        """One event more of any of the turns."""
         match event:
             case Started(prompt_tokens):
                 self._now = Finished("stop", prompt_tokens, 0, 0)

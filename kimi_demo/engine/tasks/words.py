@@ -50,7 +50,6 @@ def in_language(prompts: Mapping[str, str], language: str) -> str:
 
 
 def unknown(what: str, name: str, known: Mapping[str, object]) -> InputError:
-    """The refusal of a name that is in no table."""
     if not known:
         return InputError(f"there is no {what} {name!r}: this model knows only its own")
     return InputError(f"there is no {what} {name!r}: choose one of {', '.join(known)}")
