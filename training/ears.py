@@ -12,7 +12,8 @@ import numpy as np
 import torch
 from torch import Tensor
 from transformers import WhisperConfig, WhisperFeatureExtractor
-from transformers.models.whisper.modeling_whisper import WhisperEncoder
+
+from kimi_demo.model.whisper import WhisperEncoder
 
 WIDTH, LAYERS, HEADS, MEL_BINS = 512, 6, 8, 80
 _DTYPES = {0: np.float32, 1: np.int8, 2: np.int16, 3: np.int32, 4: np.float16}
@@ -46,7 +47,6 @@ def config(layers: int = LAYERS, **values: object) -> WhisperConfig:
         eos_token_id=1,
         decoder_start_token_id=2,
         begin_suppress_tokens=None,
-        attn_implementation="sdpa",
         **values,
     )
 

@@ -18,7 +18,6 @@ import torch
 from numpy.lib.format import open_memmap
 from torch import Tensor
 
-from kimi_demo.model.acoustic_encoder import encoder_states
 from training import ears, sizes
 from training.cache import POSITION_SAMPLES, Cache, Entry
 from training.sounds import degrade
@@ -60,7 +59,7 @@ class Ears:
             list(padded), sampling_rate=16_000, padding=False, truncation=False, return_tensors="pt"
         ).input_features.float()
         with torch.autocast("cpu", torch.bfloat16, enabled=torch.cpu._is_avx512_bf16_supported()):
-            states = encoder_states(self._encoder, mel).float()
+            states = self._encoder(mel).float()
         features = states.reshape(len(lengths), -1, 4 * ears.WIDTH).numpy().astype(np.float16)
         codes = self._codes(mel, lengths)
         mel = mel.transpose(1, 2).numpy().astype(np.float16)

@@ -19,9 +19,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-from transformers.models.whisper.modeling_whisper import WhisperEncoderLayer, sinusoids
 
 from kimi_demo.model.speech_tokenizer import SpeechTokenizerEncoder
+from kimi_demo.model.whisper import EncoderLayer, sinusoids
 from training import ears, sizes
 from training.alphabet import LETTERS as PHONES
 from training.cache import Cache, Entry
@@ -57,9 +57,9 @@ class Readout(nn.Module):
         inner = READOUT_WIDTH
         self.project = nn.Linear(width, inner)
         self.register_buffer("positions", sinusoids(1500, inner), persistent=False)
-        self.coarse = nn.ModuleList(WhisperEncoderLayer(config) for _ in range(READOUT_LAYERS))
+        self.coarse = nn.ModuleList(EncoderLayer(config) for _ in range(READOUT_LAYERS))
         self.expand = nn.Linear(inner, FRAMES * inner)
-        self.fine = nn.ModuleList(WhisperEncoderLayer(config) for _ in range(1))
+        self.fine = nn.ModuleList(EncoderLayer(config) for _ in range(1))
         self.norm = nn.LayerNorm(inner)
         self.to_phones = nn.Linear(inner, len(PHONES) + 1)
         self.to_letters = nn.Linear(inner, 29)

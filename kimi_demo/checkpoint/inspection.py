@@ -31,7 +31,7 @@ def learned_values(parts: EmptyParts) -> dict[str, int]:
         "speech tokenizer": parts.speech_tokenizer,
         "acoustic encoder": parts.acoustic_encoder,
         "flow matching": parts.flow,
-        "vocoder": parts.vocoder,
+        "vocoder": parts.published_vocoder(),
     }
     return {name: sum(p.numel() for p in module.parameters()) for name, module in modules.items()}
 

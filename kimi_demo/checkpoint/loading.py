@@ -9,7 +9,6 @@ from pathlib import Path
 
 import torch
 from torch import nn
-from transformers.models.whisper.modeling_whisper import sinusoids
 
 from kimi_demo.checkpoint.about import Description
 from kimi_demo.checkpoint.layout import CONFIG, Layout
@@ -43,6 +42,7 @@ from kimi_demo.model.tensors import (
 )
 from kimi_demo.model.text_tokenizer import TextTokenizer
 from kimi_demo.model.vocabulary import Vocabulary
+from kimi_demo.model.whisper import sinusoids
 from kimi_demo.tasks import TaskTable
 
 logger = logging.getLogger(__name__)

@@ -108,7 +108,7 @@ class _Needs:
         detokenizer = num_values(parts.flow) + num_values(parts.vocoder)
         return cls(
             precision,
-            _as_stored(LanguageModel.empty(config, "meta"), precision, _gpus(memory) != {}),
+            _as_stored(LanguageModel.empty(config), precision, _gpus(memory) != {}),
             2 * slots * config.num_kv_heads * config.max_positions * config.head_size * size,
             (rows + unpacked) * size + config.max_positions**2 * (1 + size),
             {

@@ -19,7 +19,6 @@ import torch
 import yaml
 from torch import Tensor
 from transformers import WhisperConfig
-from transformers.models.whisper.modeling_whisper import sinusoids
 
 from kimi_demo.checkpoint.conversion import partial_folder
 from kimi_demo.checkpoint.hub import RELEASE
@@ -43,8 +42,9 @@ from kimi_demo.model.detokenizer.loading import FLOW_PREFIX, VOCODER_PREFIX, flo
 from kimi_demo.model.detokenizer.vocoder import Vocoder, split_weight_norm
 from kimi_demo.model.detokenizer.vocoder_config import VocoderConfig
 from kimi_demo.model.files import INDEX
-from kimi_demo.model.tensors import StoredTensor, stored_in
+from kimi_demo.model.tensors import StoredTensor, empty_modules, stored_in
 from kimi_demo.model.text_tokenizer import TextTokenizer
+from kimi_demo.model.whisper import sinusoids
 
 SHARDS = 36  # of the language model
 _CODE = "modeling_moonshot_kimia.MoonshotKimiaForCausalLM"
@@ -147,7 +147,7 @@ def _write_flow(layout: Layout, folder: Path) -> None:
 def _write_vocoder(layout: Layout, folder: Path) -> None:
     _copy_descriptions(layout.vocoder, folder)
     config = VocoderConfig.from_json(layout.vocoder / CONFIG)
-    with torch.device("meta"):
+    with empty_modules():
         names = Vocoder(config, weight_norm=True).published_tensors()
     stored = _read(stored_in(layout.vocoder, VOCODER_PREFIX))
     given = split_weight_norm({name: tensor.float() for name, tensor in stored.items()}, names)

@@ -58,7 +58,7 @@ def random_tensors(layout: Layout, seed: int = 0) -> TensorSource:
     parts = EmptyParts.of(layout)
     encoder = {f"{ENCODER_PREFIX}{n}": t for n, t in parts.acoustic_encoder.state_dict().items()}
     tokenizer = parts.speech_tokenizer.state_dict()
-    vocoder = parts.vocoder.published_tensors().items()
+    vocoder = parts.published_vocoder().published_tensors().items()
     learned = {name: tensor for name, tensor in vocoder if not name.endswith(FILTER_SUFFIXES)}
     held = {
         layout.root: _language_model(parts.language_model, layout.root, seed),

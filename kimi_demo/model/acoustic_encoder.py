@@ -14,12 +14,12 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 from transformers import WhisperConfig, WhisperFeatureExtractor
-from transformers.models.whisper.modeling_whisper import WhisperEncoder
 
 from kimi_demo.errors import CheckpointError
 from kimi_demo.model.framing import CONV_STRIDE, STACK, Framing
+from kimi_demo.model.tensors import empty_modules
+from kimi_demo.model.whisper import WhisperEncoder
 
 PAD_KEY = "pad_seconds"  # of config.json; absent, every window is padded to its full length
 
@@ -37,7 +37,7 @@ class AcousticEncoder:
     def build(cls, folder: Path) -> AcousticEncoder:
         """An unfilled encoder, on the meta device, from a folder with config.json and, if it
         differs from large-v3's, preprocessor_config.json."""
-        config = WhisperConfig.from_pretrained(folder, attn_implementation="sdpa")
+        config = WhisperConfig.from_pretrained(folder)
         frames = config.max_source_positions * CONV_STRIDE
         if (folder / "preprocessor_config.json").exists():
             extractor = WhisperFeatureExtractor.from_pretrained(folder)
@@ -45,7 +45,7 @@ class AcousticEncoder:
             extractor = WhisperFeatureExtractor(
                 feature_size=config.num_mel_bins, chunk_length=frames // 100
             )
-        with torch.device("meta"):
+        with empty_modules():
             encoder = WhisperEncoder(config)
         return cls(encoder, extractor)
 
@@ -77,22 +77,9 @@ class AcousticEncoder:
         return min(wanted, self.framing.window_samples)
 
     def _encode_window(self, window: np.ndarray) -> Tensor:
-        states = encoder_states(self.encoder, self.features(window))[0]
+        states = self.encoder(self.features(window))[0]
         kept = states[: self.framing.positions(len(window)) * STACK]
         return kept.reshape(-1, STACK * kept.shape[-1])
-
-
-def encoder_states(encoder: WhisperEncoder, mel: Tensor) -> Tensor:
-    """Log-mel (B, M, T) of any length to states (B, T / 2, D).
-
-    What the encoder's own forward pass computes, which takes full windows only.
-    """
-    states = F.gelu(encoder.conv1(mel))
-    states = F.gelu(encoder.conv2(states)).transpose(1, 2)
-    states = states + encoder.embed_positions(torch.arange(states.shape[1], device=mel.device))
-    for layer in encoder.layers:
-        states = layer(states, None)
-    return encoder.layer_norm(states)
 
 
 def _pad_samples(config: WhisperConfig, sample_rate_hz: int) -> int | None:

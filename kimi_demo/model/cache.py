@@ -8,7 +8,9 @@ Axes: B rows, H query heads, G key-value heads, S positions, T new positions, E 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import prod
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -36,12 +38,20 @@ class SlotCache:
         """
         shape = (slots, heads, positions + 1, head_size)
 
-        def memory() -> tuple[Tensor, ...]:  # zeros take no memory of a CPU until they are written
-            cells = (torch.zeros(shape, device=device, dtype=dtype) for device in devices)
+        def memory() -> tuple[Tensor, ...]:
+            cells = (_zeros(shape, device, dtype) for device in devices)
             return tuple(layer.fill_(fill) if fill else layer for layer in cells)
 
         self.keys, self.values = memory(), memory()
         self.num_slots, self.capacity = slots, positions
+
+
+def _zeros(shape: Sequence[int], device: torch.device, dtype: torch.dtype) -> Tensor:
+    """On the CPU such as take no memory until they are written, unlike torch's."""
+    if device.type != "cpu":
+        return torch.zeros(shape, device=device, dtype=dtype)
+    cells = np.zeros(prod(shape) * dtype.itemsize, np.uint8)
+    return torch.from_numpy(cells).view(dtype).view(*shape)
 
 
 class Causal:

@@ -21,6 +21,7 @@ from kimi_demo.model.config import LanguageModelConfig
 from kimi_demo.model.layers import DecoderLayer, Memory, RMSNorm, Rotary, RotaryTable
 from kimi_demo.model.linear import FusedLinear
 from kimi_demo.model.prompt import PromptStreams
+from kimi_demo.model.tensors import empty_modules
 
 PREFILL_POSITIONS = 256  # read at once; between two such pieces other rows take a step
 
@@ -172,7 +173,7 @@ class LanguageModel(nn.Module):
         cls, config: LanguageModelConfig, device: torch.device | str = "cpu"
     ) -> LanguageModel:
         """A model on the meta device, still to be filled; rotary tables are real, on `device`."""
-        with torch.device("meta"):
+        with empty_modules():
             model = cls(config)
         model.model.rotary = RotaryTable(config, device)
         return model

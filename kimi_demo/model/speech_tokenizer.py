@@ -1,6 +1,6 @@
 """Waveform to semantic tokens: a Whisper encoder cut in half, pooled to 12.5 Hz, nearest code wins.
 
-Differences from transformers' Whisper encoder, in the order of the code: causal convolutions,
+Differences from Whisper's encoder, in the order of the code: causal convolutions,
 attention that sees whole blocks of the past and its own block, average pooling over four frames, a
 codebook.
 Source: GLM-4-Voice (arXiv 2412.02612); tensor names are those of its released tokenizer.
@@ -17,9 +17,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from transformers import WhisperConfig, WhisperFeatureExtractor
-from transformers.models.whisper.modeling_whisper import WhisperEncoderLayer
 
 from kimi_demo.model.framing import STACK, Framing
+from kimi_demo.model.tensors import empty_modules
+from kimi_demo.model.whisper import EncoderLayer
 
 
 class CausalConv1d(nn.Conv1d):
@@ -36,14 +37,13 @@ class SpeechTokenizerEncoder(nn.Module):
 
     def __init__(self, config: WhisperConfig) -> None:
         super().__init__()
-        config._attn_implementation = "sdpa"
         width = config.d_model
         self.block_frames: int = config.quantize_causal_block_size
         self.conv1 = CausalConv1d(config.num_mel_bins, width, 3)
         self.conv2 = CausalConv1d(width, width, 3, stride=2)
         self.embed_positions = nn.Embedding(config.max_source_positions, width)
         depth = config.quantize_position
-        self.layers = nn.ModuleList(WhisperEncoderLayer(config) for _ in range(depth))
+        self.layers = nn.ModuleList(EncoderLayer(config) for _ in range(depth))
         self.codebook = nn.Embedding(config.quantize_vocab_size, width)
 
     def forward(self, mel: Tensor, frame_mask: Tensor) -> Tensor:
@@ -94,7 +94,7 @@ class SpeechTokenizer:
         preprocessor_config.json."""
         config = WhisperConfig.from_pretrained(folder)
         extractor = WhisperFeatureExtractor.from_pretrained(folder)
-        with torch.device("meta"):
+        with empty_modules():
             encoder = SpeechTokenizerEncoder(config)
         return cls(encoder, config, extractor)
 

@@ -7,13 +7,16 @@ numbered.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 from kimi_demo.errors import CheckpointError
 from kimi_demo.model.files import files_in
@@ -34,6 +37,30 @@ class StoredTensor:
                 return tensors.get_tensor(self.name)
         except (OSError, SafetensorError) as exc:
             raise _unreadable(self.file, exc) from exc
+
+
+@contextmanager
+def empty_modules() -> Generator[None]:
+    """Modules made meanwhile lie on the meta device and are not initialised: drawing values there
+    would import torch's compiler, 100 MB and a second or two.
+    """
+    with torch.device("meta"), _Undrawn():
+        yield
+
+
+class _Undrawn(TorchFunctionMode):
+    """Functions of `torch.nn.init` leave their tensor as it is."""
+
+    def __torch_function__(
+        self,
+        func: Callable[..., Any],
+        types: Sequence[type],
+        args: tuple[Any, ...] = (),
+        kwargs: Mapping[str, Any] | None = None,
+    ) -> Any:
+        if getattr(func, "__module__", "") == nn.init.__name__:
+            return kwargs["tensor"] if kwargs else args[0]
+        return func(*args, **(kwargs or {}))
 
 
 # All tensors of a folder, by name without a prefix: `stored_in` lists those of its files.

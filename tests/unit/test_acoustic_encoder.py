@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 import torch
 from transformers import WhisperConfig, WhisperFeatureExtractor
-from transformers.models.whisper.modeling_whisper import WhisperEncoder
+from transformers.models.whisper import modeling_whisper
 
 from kimi_demo.errors import CheckpointError
-from kimi_demo.model.acoustic_encoder import AcousticEncoder, encoder_states
+from kimi_demo.model.acoustic_encoder import AcousticEncoder
+from kimi_demo.model.whisper import EncoderLayer, WhisperEncoder, sinusoids
 
 RATE, POSITION = 16_000, 1280
 WINDOW_POSITIONS = 25
@@ -77,18 +78,36 @@ def test_a_sound_that_fills_the_window_is_heard_as_the_reference_hears_it():
 
 def test_states_are_those_of_the_forward_pass_of_transformers():
     acoustic = encoder()
+    twin = modeling_whisper.WhisperEncoder(config()).eval()
+    twin.load_state_dict(acoustic.encoder.state_dict())
     mel = torch.cat([acoustic.features(sound(WINDOW, seed)) for seed in range(3)])
     with torch.inference_mode():
-        theirs = acoustic.encoder(mel).last_hidden_state
-        torch.testing.assert_close(encoder_states(acoustic.encoder, mel), theirs)
+        torch.testing.assert_close(acoustic.encoder(mel), twin(mel).last_hidden_state)
+
+
+def test_a_layer_sees_what_that_of_transformers_sees():
+    torch.manual_seed(0)
+    theirs = modeling_whisper.WhisperEncoderLayer(config()).eval()
+    layer = EncoderLayer(config())
+    layer.load_state_dict(theirs.state_dict())
+    x, visible = torch.randn(2, 7, WIDTH), torch.rand(2, 1, 7, 7) < 0.5
+    visible |= torch.eye(7, dtype=torch.bool)
+    with torch.inference_mode():
+        torch.testing.assert_close(layer(x, visible), theirs(x, visible))
+
+
+def test_positions_are_those_of_transformers():
+    torch.testing.assert_close(
+        sinusoids(1500, WIDTH), modeling_whisper.sinusoids(1500, WIDTH), atol=0, rtol=0
+    )
 
 
 def test_sounds_do_not_influence_each_other():
     acoustic = encoder(pad_seconds=0.5)
     mels = [acoustic.features(sound(WINDOW // 2, seed)) for seed in range(3)]
     with torch.inference_mode():
-        together = encoder_states(acoustic.encoder, torch.cat(mels))
-        alone = torch.cat([encoder_states(acoustic.encoder, mel) for mel in mels])
+        together = acoustic.encoder(torch.cat(mels))
+        alone = torch.cat([acoustic.encoder(mel) for mel in mels])
     torch.testing.assert_close(together, alone, atol=1e-5, rtol=1e-5)
     whole, rest = sound(WINDOW, 1), sound(WINDOW // 3, 2)
     joined = acoustic.encode(np.concatenate([whole, rest]))

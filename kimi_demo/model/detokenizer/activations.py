@@ -103,8 +103,9 @@ def kaiser_sinc() -> Tensor:
         beta = 0.1102 * (attenuation - 8.7)
     else:
         beta = 0.5842 * (attenuation - 21) ** 0.4 + 0.07886 * (attenuation - 21)
-    window = torch.kaiser_window(TAPS, periodic=False, beta=beta, dtype=torch.float32)
-    time = torch.arange(TAPS) - (TAPS - 1) / 2
+    cpu = torch.device("cpu")  # a range on the meta device imports torch's compiler: 60 MB
+    window = torch.kaiser_window(TAPS, periodic=False, beta=beta, dtype=torch.float32, device=cpu)
+    time = torch.arange(TAPS, device=cpu) - (TAPS - 1) / 2
     taps = window * torch.sinc(time / RATIO)
     return taps / taps.sum()
 

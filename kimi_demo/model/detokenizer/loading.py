@@ -15,6 +15,7 @@ from kimi_demo.model.detokenizer.vocoder_config import VocoderConfig
 from kimi_demo.model.tensors import (
     StoredTensor,
     TensorSource,
+    empty_modules,
     fill,
     require_same_layout,
     stored_in,
@@ -27,7 +28,7 @@ _UNUSED = ("resampler.kernel",)  # shipped with the release, read by nothing
 
 def empty_flow(directory: Path) -> FlowTransformer:
     """The flow-matching transformer of config.yaml on the meta device."""
-    with torch.device("meta"):
+    with empty_modules():
         return FlowTransformer(FlowConfig.from_yaml(Path(directory) / "config.yaml"))
 
 
@@ -76,7 +77,7 @@ def require_vocoder_layout(stored: Mapping[str, StoredTensor], directory: Path) 
     Raises: CheckpointError naming file and tensor of the first misfit.
     """
     pairs = any(name.endswith(".weight_g") for name in stored)
-    with torch.device("meta"):
+    with empty_modules():
         vocoder = Vocoder(VocoderConfig.from_json(directory / "config.json"), weight_norm=pairs)
     expected = vocoder.published_tensors()
     if not any(name.endswith(FILTER_SUFFIXES) for name in stored):
