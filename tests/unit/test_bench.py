@@ -45,6 +45,7 @@ def check_figures(found):
     assert found.keys() == KEYS
     assert [row["talkers"] for row in found["talkers"]] == [1, 2, 4]
     assert all(row["sound_each_second"]["min"] > 0 for row in found["talkers"])
+    assert all(row["worst_first_sound_processor_s"]["min"] > 0 for row in found["talkers"])
     assert list(found["devices"]) == ["cpu"]
     assert all(found["devices"].values())
     assert found["versions"]["torch"] == torch.__version__
