@@ -22,6 +22,7 @@ from kimi_demo.checkpoint.parts import EmptyParts
 from kimi_demo.checkpoint.placement import DeviceMap, Placement, as_device
 from kimi_demo.checkpoint.planning import Memory, Precision, free_memory, plan
 from kimi_demo.checkpoint.quantization import check_quantizable
+from kimi_demo.engine import heap
 from kimi_demo.engine.local import LocalEngine
 from kimi_demo.errors import CheckpointError
 from kimi_demo.options import ModelOptions
@@ -67,6 +68,7 @@ def _shared(options: ModelOptions) -> loading.Checkpoint:
         checkpoint = _open.get(options)
         if checkpoint is None:
             checkpoint = _open[options] = _loaded(options)
+            heap.trim()  # what loading needed for a while
         return checkpoint
 
 

@@ -24,6 +24,8 @@ def open_engine(
         return RemoteEngine.connected(remote)
     # Before torch comes: a thread of OpenMP that spins while it waits slows the others down.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    # Of each length that was ever computed oneDNN keeps 1024 kernels; few of them come again.
+    os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "256")
     if late:
         from kimi_demo.engine.late import late_engine
 

@@ -17,11 +17,14 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from kimi_demo.engine import heap
 from kimi_demo.errors import EngineError
 from kimi_demo.model.generation import Step, Turn, advance
 from kimi_demo.model.language_model import PREFILL_POSITIONS, Feed, LanguageModel, Logits
 from kimi_demo.model.prompt import PromptStreams
 from kimi_demo.model.weighing import Weighing
+
+IDLE_S = 2.0  # without a turn, after which freed memory goes back to the system
 
 logger = logging.getLogger(__name__)
 
@@ -128,6 +131,7 @@ class Scheduler:
 
     def _wait_for_work(self) -> bool:
         """Lets leavers out and newcomers in; sleeps while there is neither. False once closed."""
+        patience: float | None = IDLE_S
         with self._changed:
             while True:
                 self._leave()
@@ -135,7 +139,9 @@ class Scheduler:
                 if self._closed or self._rows:
                     return not self._closed
                 self.check_integrity()
-                self._changed.wait()
+                if not self._changed.wait(patience):
+                    heap.trim()
+                    patience = None  # until the next turn has come and gone
 
     def _leave(self) -> None:
         for row in [row for row in self._rows if row.cancelled]:

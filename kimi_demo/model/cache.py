@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from math import prod
+from mmap import mmap
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -47,11 +47,13 @@ class SlotCache:
 
 
 def _zeros(shape: Sequence[int], device: torch.device, dtype: torch.dtype) -> Tensor:
-    """On the CPU such as take no memory until they are written, unlike torch's."""
+    """On the CPU such as take no memory until they are written, by small pages: torch writes its
+    own at once, numpy asks for pages of 2 MB.
+    """
     if device.type != "cpu":
         return torch.zeros(shape, device=device, dtype=dtype)
-    cells = np.zeros(prod(shape) * dtype.itemsize, np.uint8)
-    return torch.from_numpy(cells).view(dtype).view(*shape)
+    cells = mmap(-1, prod(shape) * dtype.itemsize)
+    return torch.frombuffer(cells, dtype=dtype).view(*shape)
 
 
 class Causal:

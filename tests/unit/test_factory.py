@@ -3,6 +3,8 @@
 import gc
 import json
 import logging
+import subprocess
+import sys
 import weakref
 from weakref import WeakValueDictionary
 
@@ -130,3 +132,14 @@ def test_memory_that_is_gone_after_all(monkeypatch):
     monkeypatch.setattr(loading, "load", load)
     with pytest.raises(CheckpointError, match="too little memory for nano"):
         create_engine(ModelOptions(device="cpu"))
+
+
+def test_loading_imports_no_compiler_and_no_modeling_code():
+    """They would take 240 MB and three seconds."""
+    code = (
+        "import sys; from kimi_demo.engine.factory import create_engine; create_engine().close();"
+        "print(*{'torch._dynamo', 'sympy', 'transformers.modeling_utils', 'accelerate'}"
+        " & sys.modules.keys())"
+    )
+    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert told.stdout.split() == []

@@ -2,13 +2,14 @@
 
 import copy
 
+import psutil
 import pytest
 import torch
 from torch import nn
 from transformers import Qwen2Config
 from transformers.models.qwen2.modeling_qwen2 import Qwen2DecoderLayer, Qwen2RotaryEmbedding
 
-from kimi_demo.model.cache import Causal, MaskedDecode
+from kimi_demo.model.cache import Causal, MaskedDecode, SlotCache
 from kimi_demo.model.config import LanguageModelConfig
 from kimi_demo.model.language_model import Feed, LanguageModel
 from kimi_demo.model.layers import DecoderLayer, RotaryTable
@@ -174,3 +175,12 @@ def test_prompts_agree_up_to_the_first_other_id_or_sound():
     ):
         other = PromptStreams(other_ids, [9] * 7, heard, features)
         assert prompt.common_positions(other) == common
+
+
+def test_a_cache_takes_memory_when_it_is_written():
+    process = psutil.Process()
+    before = process.memory_info().rss
+    cache = SlotCache([torch.device("cpu")], 4, 8, 4095, 64, torch.float32)
+    assert sum(cells.nbytes for cells in (*cache.keys, *cache.values)) == 2**26
+    cache.keys[0][1, :, :16] = 1.0
+    assert process.memory_info().rss - before < 2**22
