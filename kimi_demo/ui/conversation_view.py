@@ -14,7 +14,7 @@ from kimi_demo.errors import InputError
 from kimi_demo.events import AudioDelta, Event, Finished, HeardDelta, Queued, TextDelta
 from kimi_demo.ui.player import PlayerFeed
 from kimi_demo.ui.reply import Reply
-from kimi_demo.ui.view import QueueNote, Shown, file_name, speech_report
+from kimi_demo.ui.view import QueueNote, Shown, file_name, speech_report, written_report
 from kimi_demo.voice_activity import without_silence
 
 Bubble = dict[str, Any]  # a message of gr.Chatbot
@@ -135,20 +135,3 @@ class ReplyView:
         if self._speaks:
             return speech_report(finished, self._seed, self._words)
         return written_report(finished, self._seed, self._words)
-
-
-def written_report(finished: Finished, seed: int, words: Mapping[str, str]) -> str:
-    first = finished.timings.first_text_s
-    figures = {
-        "report_first_text": "–" if first is None else f"{first:.2f} s",
-        "report_tokens": str(finished.text_tokens),
-        "report_seed": str(seed),
-    }
-    items = [
-        f'<li class="figure">{html.escape(words[key])} <b>{value}</b></li>'
-        for key, value in figures.items()
-    ]
-    if finished.reason != "stop":
-        warning = words[f"report_{finished.reason}"]
-        items.append(f'<li class="figures-warning">{html.escape(warning)}</li>')
-    return f'<ul class="figures">{"".join(items)}</ul>'

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass
 
 import gradio as gr
 from gradio.i18n import I18nData
@@ -17,7 +16,7 @@ from kimi_demo.events import Event, Finished, Queued, StartedOver, TextDelta, We
 from kimi_demo.intents import Ask, Caption, Choose, heard_s
 from kimi_demo.ui.examples import worded
 from kimi_demo.ui.i18n import tr
-from kimi_demo.ui.view import QueueNote, transcript_report
+from kimi_demo.ui.view import QueueNote, Shown, transcript_report
 
 # Run by the browser when the tab is first shown.
 _HIDE_WHERE_SECURE = """
@@ -69,15 +68,6 @@ def heard(path: str | None, words: Mapping[str, str]) -> Audio:
     return audio.read(path, sample_rate=INPUT_SAMPLE_RATE)
 
 
-@dataclass(frozen=True)
-class Change:
-    """One change of the page; None leaves a component as it is. report: HTML."""
-
-    text: str | None = None
-    chances: Mapping[str, float] | None = None
-    report: str | None = None
-
-
 class AnswerBox:
     """Where an answer's text grows, and the line of figures under it."""
 
@@ -105,25 +95,25 @@ class AnswerView:
         self._text = ""
         self._queue = QueueNote(words)
 
-    def changes(self, event: Event) -> Iterator[Change]:
+    def shown(self, event: Event) -> Iterator[Shown]:
         match event:
             case Queued():
-                yield from (Change(report=report) for report in self._queue.changed(event, ""))
+                yield from (Shown(report=report) for report in self._queue.changed(event, ""))
             case TextDelta():
                 self._text += event.text
-                yield Change(text=self._text)
+                yield Shown(text=self._text)
             case StartedOver():
                 self._text = ""
-                yield Change(text="")
+                yield Shown(text="")
             case Weighed():
-                yield Change(chances=dict(zip(event.options, event.probabilities, strict=True)))
+                yield Shown(chances=dict(zip(event.options, event.probabilities, strict=True)))
             case Finished():
-                yield Change(report=transcript_report(event, self._heard_s, self._words))
+                yield Shown(report=transcript_report(event, self._heard_s, self._words))
 
 
 def answer_changes(
     engine: Engine, intent: Caption | Ask | Choose, words: Mapping[str, str]
-) -> Iterator[Change]:
+) -> Iterator[Shown]:
     """The changes that show one answer, from an empty page on; closing it cancels the job.
 
     Raises: InputError at once for what cannot be asked.
@@ -131,9 +121,9 @@ def answer_changes(
     view = AnswerView(heard_s(intent), words)
     events = engine.stream(intent)
 
-    def changes() -> Iterator[Change]:
+    def changes() -> Iterator[Shown]:
         with closing(events):
             for event in events:
-                yield from view.changes(event)
+                yield from view.shown(event)
 
     return changes()

@@ -26,7 +26,8 @@ from kimi_demo.ui.tab import (
     language_choices,
     readable_errors,
 )
-from kimi_demo.ui.transcript_view import Shown, TranscriptView
+from kimi_demo.ui.transcript_view import TranscriptView
+from kimi_demo.ui.view import Shown
 
 NAME = "transcribe"
 

@@ -4,28 +4,14 @@ from __future__ import annotations
 
 import html
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 
 from kimi_demo.events import Event, Finished, Queued, Segment, SegmentStarted, TextDelta, Transcript
 from kimi_demo.subtitles import FORMATS
 from kimi_demo.transcripts import TranscriptDraft
-from kimi_demo.ui.view import QueueNote, progress, transcript_report
+from kimi_demo.ui.view import QueueNote, Shown, progress, transcript_report
 
 # Every change sends the whole text anew: from here on once for each segment, not for each word.
 LIVE_CHARS = 5_000
-
-
-@dataclass(frozen=True)
-class Shown:
-    """One change of the tab; None leaves a component as it is.
-
-    files: format to contents, once there is something to download.
-    """
-
-    text: str | None = None
-    segments: str | None = None
-    report: str | None = None
-    files: Mapping[str, str] | None = None
 
 
 class TranscriptView:
@@ -79,7 +65,7 @@ class TranscriptView:
         files: Mapping[str, str] | None = None,
     ) -> Shown:
         table = segment_table(transcript.segments, self._words)
-        return Shown(transcript.text, table, report, files)
+        return Shown(transcript.text, report, segments=table, files=files)
 
     def _progress(self, event: SegmentStarted) -> str:
         at = short_clock(event.start_s)

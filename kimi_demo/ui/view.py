@@ -20,14 +20,20 @@ LANGUAGE_NAMES = {"en": "English", "zh": "中文"}
 
 @dataclass(frozen=True, eq=False)
 class Shown:
-    """One change of the page; None leaves a component as it is."""
+    """One change of the page; None leaves a component as it is. report, segments, heard: HTML.
 
+    files: format to contents, once there is something to download. chances: of options.
+    """
+
+    text: str | None = None
+    report: str | None = None
     player: str | None = None
     caption: str | None = None
     recording: Audio | None = None
-    text: str | None = None
-    report: str | None = None
     heard: str | None = None
+    segments: str | None = None
+    files: Mapping[str, str] | None = None
+    chances: Mapping[str, float] | None = None
 
 
 def progress(label: str, done: int, total: int) -> str:
@@ -61,6 +67,15 @@ def speech_report(finished: Finished, seed: int, words: Mapping[str, str]) -> st
         (words["report_rtf"], _plain(timings.rtf), words["report_rtf_info"]),
         (words["report_audio"], _seconds(timings.audio_s), ""),
         (words["report_tokens"], str(finished.audio_tokens), ""),
+        (words["report_seed"], str(seed), ""),
+    ]
+    return _figures(figures, finished, words)
+
+
+def written_report(finished: Finished, seed: int, words: Mapping[str, str]) -> str:
+    figures = [
+        (words["report_first_text"], _seconds(finished.timings.first_text_s), ""),
+        (words["report_tokens"], str(finished.text_tokens), ""),
         (words["report_seed"], str(seed), ""),
     ]
     return _figures(figures, finished, words)

@@ -58,7 +58,7 @@ def sound(tmp_path_factory: pytest.TempPathFactory) -> Any:
 def test_the_view_shows_chart_text_and_figures_in_turn():
     view = AnswerView(2.0, EN)
     events = [Started(9), Weighed((0.25, 0.75), ("dog", "cat")), TextDelta("cat"), END]
-    changes = [change for event in events for change in view.changes(event)]
+    changes = [change for event in events for change in view.shown(event)]
     assert changes[0].chances == {"dog": 0.25, "cat": 0.75}
     assert (changes[1].text, changes[1].chances) == ("cat", None)
     assert "0.25" in changes[2].report  # half a second of computing for two of sound

@@ -128,10 +128,9 @@ def test_speech_view_tells_the_sentence_in_work():
 )
 def test_whoever_waits_is_told_how_many_are_ahead(view: Any):
     def reports(*ahead: int) -> list[str]:
-        changes = [change for count in ahead for change in shown(Queued(count))]
+        changes = [change for count in ahead for change in view.shown(Queued(count))]
         return [change.report for change in changes]
 
-    shown = view.changes if isinstance(view, AnswerView) else view.shown
     assert reports(0) == []  # nobody was ahead: nothing to tell
     first, second = reports(2, 2, 1)
     assert "2 before you" in first
