@@ -23,6 +23,7 @@ from kimi_demo.api.streaming import (
     running,
     sse_lines,
     unless_gone,
+    whole,
 )
 from kimi_demo.events import AudioDelta, Event, Started, collect
 from kimi_demo.intents import heard_s
@@ -68,7 +69,7 @@ async def complete(
     events = _accounted(running(job), reply.wanted, caller)
     if chat.stream:
         return await _streamed(request, events, reply, headers)
-    answer = collect(await unless_gone(request, _all(events)))
+    answer = collect(await unless_gone(request, whole(events)))
     completion = await run_in_threadpool(reply.completion, answer)  # the sound is encoded
     return Response(completion.model_dump_json(), 200, headers, "application/json")
 
@@ -87,11 +88,6 @@ async def _streamed(
     begun = await unless_gone(request, read_up_to(told, bool))
     lines = sse_lines(begun, lambda found: found)
     return LiveResponse(lines, 200, headers, sse.MEDIA_TYPE)
-
-
-async def _all(events: AsyncGenerator[Event, None]) -> list[Event]:
-    async with aclosing(events):
-        return [event async for event in events]
 
 
 async def _accounted(

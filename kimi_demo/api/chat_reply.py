@@ -22,7 +22,6 @@ from kimi_demo.wire.chat import (
     PromptTokenDetails,
     ReplyAudio,
     ReplyChoice,
-    ReplyFormat,
     ReplyMessage,
 )
 
@@ -39,15 +38,8 @@ class ChatReply:
     created: int = field(default_factory=lambda: int(time.time()))
 
     @property
-    def model(self) -> str:
-        return self.chat.model
-
-    @property
     def speaks(self) -> bool:
         return self.wanted.speaks
-
-    def usage(self, finished: Finished) -> ChatUsage:
-        return usage_of(finished)
 
     def finish_reason(self, finished: Finished) -> Literal["stop", "length"]:
         """OpenAI knows no loop; such an answer is one that had to be ended."""
@@ -66,16 +58,17 @@ class ChatReply:
         return ChatCompletion(
             id=self.id,
             created=self.created,
-            model=self.model,
+            model=self.chat.model,
             choices=[ReplyChoice(message=message, finish_reason=reason)],
-            usage=self.usage(answer.finished),
+            usage=usage_of(answer.finished),
             choice_probabilities=list(answer.probabilities) or None,
         )
 
     def _audio(self, answer: Answer) -> ReplyAudio:
         assert self.chat.audio is not None
         sound = Audio(answer.waveform, answer.sample_rate or OUTPUT_SAMPLE_RATE)
-        data = _file(sound, self.chat.audio.format)
+        form = self.chat.audio.format
+        data = encoded(sound, "pcm" if form == "pcm16" else form)
         kept = self.kept(answer.finished, answer.text, new_id())
         return ReplyAudio(
             id=kept.id,
@@ -83,10 +76,6 @@ class ChatReply:
             expires_at=kept.expires_at,
             transcript=answer.text,
         )
-
-
-def _file(sound: Audio, format: ReplyFormat) -> bytes:
-    return encoded(sound, "pcm" if format == "pcm16" else format)
 
 
 def usage_of(finished: Finished) -> ChatUsage:

@@ -7,7 +7,7 @@ from collections.abc import AsyncGenerator, Iterator
 from contextlib import aclosing
 from typing import Literal
 
-from kimi_demo.api.chat_reply import ChatReply
+from kimi_demo.api.chat_reply import ChatReply, usage_of
 from kimi_demo.api.history import new_id
 from kimi_demo.api.streaming import on_thread
 from kimi_demo.audio import Audio
@@ -91,7 +91,7 @@ class _Teller:
             last.choice_probabilities = self._probabilities
         yield last
         if self._with_usage:
-            yield self._told([], self._reply.usage(finished))
+            yield self._told([], usage_of(finished))
 
     def _words(self, text: str) -> Delta:
         if self._reply.speaks:
@@ -113,7 +113,7 @@ class _Teller:
             id=self._reply.id,
             object="chat.completion.chunk",
             created=self._reply.created,
-            model=self._reply.model,
+            model=self._reply.chat.model,
             choices=choices,
         )
         if self._with_usage:

@@ -147,5 +147,6 @@ Calling = Annotated[Caller, Depends(caller_of)]
 
 
 def ignored(values: Mapping[str, object]) -> dict[str, str]:
+    """The header that names what was given and has no effect here."""
     names = ", ".join(name for name, value in values.items() if value)
     return {"x-ignored": names} if names else {}

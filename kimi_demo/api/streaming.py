@@ -6,7 +6,7 @@ import asyncio
 import logging
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable
-from contextlib import suppress
+from contextlib import aclosing, suppress
 from typing import Any, TypeVar
 
 import anyio
@@ -54,12 +54,9 @@ async def running(job: Job) -> AsyncGenerator[Event, None]:
         job.cancel()
 
 
-async def whole(job: Job) -> list[Event]:
-    stream = running(job)
-    try:
-        return [event async for event in stream]
-    finally:
-        await stream.aclose()
+async def whole(events: AsyncGenerator[T, None]) -> list[T]:
+    async with aclosing(events):
+        return [event async for event in events]
 
 
 async def on_thread(work: Callable[..., T], *args: Any) -> T:
@@ -90,13 +87,11 @@ async def read_up_to(
 
 
 async def _after(seen: list[T], rest: AsyncGenerator[T, None]) -> AsyncGenerator[T, None]:
-    try:
+    async with aclosing(rest):
         for event in seen:
             yield event
         async for event in rest:
             yield event
-    finally:
-        await rest.aclose()
 
 
 async def unless_gone(request: Request, work: Awaitable[T]) -> T:

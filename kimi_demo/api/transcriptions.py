@@ -162,7 +162,7 @@ async def _answer(
 
 async def _whole(caller: Caller, wanted: _Wanted, intent: MakeIntent) -> Response:
     sound = await wanted.sound()
-    transcript, finished = transcript_of(await whole(await wanted.started(intent(sound))))
+    transcript, finished = transcript_of(await whole(running(await wanted.started(intent(sound)))))
     caller.used(heard_s=sound.duration_s)
     match wanted.form.response_format:
         case "json":

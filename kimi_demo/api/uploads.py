@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from kimi_demo.errors import InputError
 from kimi_demo.messages import Sampling
 from kimi_demo.wire.progress import AGAIN, ASKED
-from kimi_demo.wire.speech import Seed
+from kimi_demo.wire.speech import RepetitionPenalty, Seed, Temperature, TopK
 from kimi_demo.wire.transcription import TranscriptFormat
 
 
@@ -35,8 +35,8 @@ class SoundForm(BaseModel):
     response_format: TranscriptFormat = Field(
         "json", description="The form of the reply; srt, vtt and verbose_json hold times."
     )
-    temperature: float | None = Field(
-        None, ge=0, le=2, description="How freely words are drawn; 0 takes the likeliest."
+    temperature: Temperature | None = Field(
+        None, description="How freely words are drawn; 0 takes the likeliest."
     )
     stream: bool = Field(
         False,
@@ -45,11 +45,11 @@ class SoundForm(BaseModel):
         "heard a second time.",
     )
     seed: Seed = Field(0, description="An addition: the same seed draws the same words.")
-    top_k: int | None = Field(
-        None, ge=0, le=1000, description="An addition: candidates of each word; 0 takes all."
+    top_k: TopK | None = Field(
+        None, description="An addition: candidates of each word; 0 takes all."
     )
-    repetition_penalty: float | None = Field(
-        None, gt=0, le=10, description="An addition: above 1 the words repeat themselves less."
+    repetition_penalty: RepetitionPenalty | None = Field(
+        None, description="An addition: above 1 the words repeat themselves less."
     )
     again: bool | None = Field(None, description=AGAIN)
     progress: bool = Field(False, description=f"{ASKED} Of a stream.")

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, Discriminator, Field, Tag
 
 from kimi_demo.wire.progress import AGAIN, ASKED, Progress
-from kimi_demo.wire.speech import Seed, VoiceId
+from kimi_demo.wire.speech import RepetitionPenalty, Seed, Temperature, TopK, VoiceId
 from kimi_demo.wire.strict import Strict
 
 ReplyFormat = Literal["wav", "mp3", "flac", "opus", "aac", "pcm16"]
@@ -69,9 +69,9 @@ class AudioReference(Strict):
     """A spoken answer of before. What else its reply held may come along, unread."""
 
     id: str = Field(description="The `audio.id` of that answer.")
-    data: str | None = Field(default=None, description="Has no effect.")
-    expires_at: int | None = Field(default=None, description="Has no effect.")
-    transcript: str | None = Field(default=None, description="Has no effect.")
+    data: str | None = Field(None, description="Has no effect.")
+    expires_at: int | None = Field(None, description="Has no effect.")
+    transcript: str | None = Field(None, description="Has no effect.")
 
 
 class SystemMessage(Strict):
@@ -99,7 +99,7 @@ class AssistantMessage(Strict):
     audio: AudioReference | None = None
     refusal: None = None
     name: str | None = None
-    heard: str | None = Field(default=None, description="Of its reply; has no effect.")
+    heard: str | None = Field(None, description="Of its reply; has no effect.")
 
 
 ChatMessage = Annotated[SystemMessage | UserMessage | AssistantMessage, Field(discriminator="role")]
@@ -115,8 +115,8 @@ class AudioOptions(Strict):
 class StreamOptions(Strict):
     """What a stream holds besides."""
 
-    include_usage: bool = Field(default=False, description="A last chunk with the usage.")
-    include_obfuscation: bool | None = Field(default=None, description="Has no effect.")
+    include_usage: bool = Field(False, description="A last chunk with the usage.")
+    include_obfuscation: bool | None = Field(None, description="Has no effect.")
 
 
 class TextFormat(Strict):
@@ -133,68 +133,51 @@ class ChatRequest(Strict):
         min_length=1, max_length=512, description="All so far; the last one is the user's."
     )
     modalities: list[Modality] | None = Field(
-        default=None,
-        description='["text"], or ["text", "audio"] for an answer that is spoken, too.',
+        None, description='["text"], or ["text", "audio"] for an answer that is spoken, too.'
     )
-    audio: AudioOptions | None = Field(default=None, description="Needed where audio is asked for.")
-    stream: bool | None = Field(default=False, description="Send the answer while it is made.")
-    stream_options: StreamOptions | None = Field(default=None, description="Of a stream.")
+    audio: AudioOptions | None = Field(None, description="Needed where audio is asked for.")
+    stream: bool | None = Field(False, description="Send the answer while it is made.")
+    stream_options: StreamOptions | None = Field(None, description="Of a stream.")
     max_completion_tokens: int | None = Field(
-        default=None,
+        None,
         ge=1,
         le=100_000,
         description="Decode steps at most, each a token of text, of speech or of both; 12.5 are a "
         "second of speech.",
     )
-    max_tokens: int | None = Field(
-        default=None, ge=1, le=100_000, description="The older name of it."
+    max_tokens: int | None = Field(None, ge=1, le=100_000, description="The older name of it.")
+    temperature: Temperature | None = Field(
+        None, description="Of the words; 0 takes the likeliest."
     )
-    temperature: float | None = Field(
-        default=None, ge=0, le=2, description="Of the words; 0 takes the likeliest."
-    )
-    seed: Seed | None = Field(
-        default=None, description="The same seed gives the same answer; else 0."
-    )
+    seed: Seed | None = Field(None, description="The same seed gives the same answer; else 0.")
     stop: StopTexts | None = Field(
-        default=None,
+        None,
         description="Up to 4 texts before which the answer ends. Words run ahead of their sound: a "
         "spoken answer keeps the sound that was made so far.",
     )
-    n: Literal[1] | None = Field(default=None, description="One answer; no more can be had.")
-    top_p: Literal[1] | None = Field(default=None, description="1; this model takes top_k instead.")
-    presence_penalty: Literal[0] | None = Field(
-        default=None, description="0; see repetition_penalty."
+    n: Literal[1] | None = Field(None, description="One answer; no more can be had.")
+    top_p: Literal[1] | None = Field(None, description="1; this model takes top_k instead.")
+    presence_penalty: Literal[0] | None = Field(None, description="0; see repetition_penalty.")
+    frequency_penalty: Literal[0] | None = Field(None, description="0; see repetition_penalty.")
+    logprobs: Literal[False] | None = Field(None, description="False; none can be had.")
+    store: Literal[False] | None = Field(None, description="False; nothing is stored.")
+    response_format: TextFormat | None = Field(None, description="Text, and no other.")
+    tool_choice: Literal["none"] | None = Field(None, description="none; there are no tools.")
+    parallel_tool_calls: bool | None = Field(None, description="Has no effect.")
+    service_tier: str | None = Field(None, description="Has no effect.")
+    prompt_cache_key: str | None = Field(None, description="Has no effect.")
+    top_logprobs: Literal[0] | None = Field(None, description="0; none can be had.")
+    user: str | None = Field(None, description="Has no effect.")
+    metadata: dict[str, str] | None = Field(None, description="Has no effect.")
+    safety_identifier: str | None = Field(None, description="Has no effect.")
+    top_k: TopK | None = Field(
+        None, description="An addition: candidates of each word; 0 takes all."
     )
-    frequency_penalty: Literal[0] | None = Field(
-        default=None, description="0; see repetition_penalty."
-    )
-    logprobs: Literal[False] | None = Field(default=None, description="False; none can be had.")
-    store: Literal[False] | None = Field(default=None, description="False; nothing is stored.")
-    response_format: TextFormat | None = Field(default=None, description="Text, and no other.")
-    tool_choice: Literal["none"] | None = Field(
-        default=None, description="none; there are no tools."
-    )
-    parallel_tool_calls: bool | None = Field(default=None, description="Has no effect.")
-    service_tier: str | None = Field(default=None, description="Has no effect.")
-    prompt_cache_key: str | None = Field(default=None, description="Has no effect.")
-    top_logprobs: Literal[0] | None = Field(default=None, description="0; none can be had.")
-    user: str | None = Field(default=None, description="Has no effect.")
-    metadata: dict[str, str] | None = Field(default=None, description="Has no effect.")
-    safety_identifier: str | None = Field(default=None, description="Has no effect.")
-    top_k: int | None = Field(
-        default=None,
-        ge=0,
-        le=1000,
-        description="An addition: candidates of each word; 0 takes all.",
-    )
-    repetition_penalty: float | None = Field(
-        default=None,
-        gt=0,
-        le=10,
-        description="An addition: above 1 the words repeat themselves less.",
+    repetition_penalty: RepetitionPenalty | None = Field(
+        None, description="An addition: above 1 the words repeat themselves less."
     )
     guided_choice: list[str] | None = Field(
-        default=None,
+        None,
         min_length=2,
         max_length=64,
         description="An addition: the answer is the likeliest of these; `choice_probabilities` "

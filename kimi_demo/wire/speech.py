@@ -20,6 +20,9 @@ MEDIA_TYPES: dict[SoundFormat, str] = {
 }
 MAX_SEED = 2**53 - 1  # the largest that every reader of JSON knows exactly
 Seed = Annotated[int, Field(ge=0, le=MAX_SEED)]
+Temperature = Annotated[float, Field(ge=0, le=2)]
+TopK = Annotated[int, Field(ge=0, le=1000)]  # 0 takes all
+RepetitionPenalty = Annotated[float, Field(gt=0, le=10)]
 
 
 class VoiceId(Strict):
@@ -35,7 +38,7 @@ class SpeechRequest(Strict):
     model: str = Field(description="A model or alias of GET /v1/models.")
     voice: str | VoiceId = Field(default="alloy", description="A name of GET /v1/audio/voices.")
     instructions: str | None = Field(
-        default=None,
+        None,
         max_length=4096,
         description="How to speak. Checkpoints that follow none ignore it, and say so in the "
         "header `x-ignored`.",
@@ -45,30 +48,20 @@ class SpeechRequest(Strict):
         description="How the sound is encoded; pcm is 24 kHz, 16 bit, mono, no header.",
     )
     speed: float = Field(
-        default=1.0,
-        ge=MIN_SPEED,
-        le=MAX_SPEED,
-        description="Faster or slower; the pitch stays what it is.",
+        1.0, ge=MIN_SPEED, le=MAX_SPEED, description="Faster or slower; the pitch stays what it is."
     )
     stream_format: Literal["audio", "sse"] = Field(
         default="audio", description="The bytes of the sound, or server-sent events that hold them."
     )
     language: str | None = Field(
-        default=None,
-        description="An addition: a language that the model speaks; else it is detected.",
+        None, description="An addition: a language that the model speaks; else it is detected."
     )
-    seed: Seed = Field(default=0, description="An addition: the same seed gives the same speech.")
-    temperature: float | None = Field(
-        default=None,
-        ge=0,
-        le=2,
-        description="An addition: how much the voice varies; 0 not at all.",
+    seed: Seed = Field(0, description="An addition: the same seed gives the same speech.")
+    temperature: Temperature | None = Field(
+        None, description="An addition: how much the voice varies; 0 not at all."
     )
-    top_k: int | None = Field(
-        default=None,
-        ge=0,
-        le=1000,
-        description="An addition: how many candidates each sound has; 0 all.",
+    top_k: TopK | None = Field(
+        None, description="An addition: how many candidates each sound has; 0 all."
     )
     prompt: str | None = Field(
         None, description="An addition: a way to ask the model for speech, by its name."

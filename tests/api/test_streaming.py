@@ -49,7 +49,7 @@ def numbers(events):
 
 def test_all_comes_in_order():
     source = Source(100)
-    assert numbers(asyncio.run(whole(source()))) == list(range(100))
+    assert numbers(asyncio.run(whole(running(source())))) == list(range(100))
     assert source.closed.is_set()
 
 
