@@ -69,9 +69,9 @@ class AudioReference(Strict):
     """A spoken answer of before. What else its reply held may come along, unread."""
 
     id: str = Field(description="The `audio.id` of that answer.")
-    data: str | None = Field(None, description="Has no effect.")
-    expires_at: int | None = Field(None, description="Has no effect.")
-    transcript: str | None = Field(None, description="Has no effect.")
+    data: str | None = Field(default=None, description="Has no effect.")
+    expires_at: int | None = Field(default=None, description="Has no effect.")
+    transcript: str | None = Field(default=None, description="Has no effect.")
 
 
 class SystemMessage(Strict):
@@ -99,7 +99,7 @@ class AssistantMessage(Strict):
     audio: AudioReference | None = None
     refusal: None = None
     name: str | None = None
-    heard: str | None = Field(None, description="Of its reply; has no effect.")
+    heard: str | None = Field(default=None, description="Of its reply; has no effect.")
 
 
 ChatMessage = Annotated[SystemMessage | UserMessage | AssistantMessage, Field(discriminator="role")]
@@ -115,8 +115,8 @@ class AudioOptions(Strict):
 class StreamOptions(Strict):
     """What a stream holds besides."""
 
-    include_usage: bool = Field(False, description="A last chunk with the usage.")
-    include_obfuscation: bool | None = Field(None, description="Has no effect.")
+    include_usage: bool = Field(default=False, description="A last chunk with the usage.")
+    include_obfuscation: bool | None = Field(default=None, description="Has no effect.")
 
 
 class TextFormat(Strict):
