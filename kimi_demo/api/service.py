@@ -16,7 +16,7 @@ from kimi_demo.api.aliases import ALIASES
 from kimi_demo.api.history import AnswerStore
 from kimi_demo.api.keys import ANYBODY, NO_KEYS, Keys
 from kimi_demo.api.secrets import Secrets
-from kimi_demo.api.streaming import on_thread, whole
+from kimi_demo.api.streaming import on_thread, running, whole
 from kimi_demo.engine.base import Engine
 from kimi_demo.engine.job import Job
 from kimi_demo.errors import EngineAway, EngineBusy, UnknownName
@@ -94,7 +94,7 @@ class Service:
         """
         async with self.rooms.warming:
             if not self.rooms.warm:
-                await whole(await self.begun(WARMING))
+                await whole(running(await self.begun(WARMING)))
                 self.rooms.warm = True
 
     def close(self) -> None:
