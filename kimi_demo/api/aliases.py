@@ -18,6 +18,7 @@ ALIASES = (
     "gpt-audio-mini",
     "gpt-realtime",
     "gpt-realtime-mini",
+    "gpt-realtime-2.1",  # what the stock client for agents asks for unless told otherwise
     "gpt-4o-realtime-preview",
 )
 VOICE = "kimi"  # the architecture has one speaker

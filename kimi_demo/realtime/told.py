@@ -1,6 +1,8 @@
 """What a client of a live conversation is told: events with every field that its form requires.
 
-What is absent is left out, never null: clients that check a schema drop the whole event for it.
+Clients that check a schema drop a whole event for one field: in a content part of an answer what is
+absent is left out, never null; in the item of a recording a transcript is there, null until it is
+known.
 """
 
 from __future__ import annotations
@@ -71,9 +73,7 @@ def _content(value: ItemPart, role: str, with_sound: bool) -> Told:
         case Speech():
             return {"type": "output_audio", "transcript": value.transcript}
         case Recording(sound, transcript):
-            told: Told = {"type": "input_audio"}
-            if transcript:
-                told["transcript"] = transcript
+            told: Told = {"type": "input_audio", "transcript": transcript or None}
             if with_sound:
                 pcm = sound.resampled(OUTPUT_SAMPLE_RATE).pcm16()
                 told["audio"] = base64.b64encode(pcm).decode()
