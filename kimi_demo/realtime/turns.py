@@ -18,6 +18,7 @@ PAUSE_MS = 160  # of silence after which the turn may be over
 RETURN_MS = 64  # of speech that ends a pause
 HYSTERESIS = 0.15  # speech goes on at a lower probability than it begins with
 JUDGED_SAMPLES = 8 * INPUT_SAMPLE_RATE
+JUDGED_BEFORE_MS = 500  # of a turn; what was said earlier is another one
 # Silence to wait for by how complete a turn sounds: (at least so likely, ms), and else; as in
 # SGLang-Omni's semantic_vad.
 WAITS_MS = {
@@ -77,6 +78,7 @@ class TurnDetector:
         self._threshold = config.threshold if isinstance(config, ServerVad) else 0.5
         self._stream = SpeechStream()
         self._last = np.zeros(0, np.float32)  # of the sound, as much as a judge hears
+        self._ahead = 0  # samples of it after the frame in work
         self._now_ms = since_ms
         self._speaking = self._paused = False
         self._voiced_ms = self._silent_ms = self._wait_ms = 0
@@ -84,21 +86,26 @@ class TurnDetector:
     def push(self, samples: np.ndarray) -> list[Detection]:
         """samples: (T,) float32 at 16 kHz that follow those before."""
         if self._judge:
-            self._last = np.concatenate([self._last, samples])[-JUDGED_SAMPLES:]
+            self._last = np.concatenate([self._last, samples])
+            self._ahead += len(samples)
         found: list[Detection] = []
         for probability in self._stream.push(samples).tolist():
             self._now_ms += FRAME_MS
+            self._ahead -= FRAME_SAMPLES
             found += self._heard(probability)
+        self._last = self._last[-JUDGED_SAMPLES - FRAME_SAMPLES :]
         return found
 
     def _heard(self, probability: float) -> Iterator[Detection]:
-        going_on = self._voiced_ms > 0
-        voiced = probability >= self._threshold - (HYSTERESIS if going_on else 0.0)
+        begins = self._threshold
+        goes_on = max(begins - HYSTERESIS, begins / 2)  # a low one ends, too
+        voiced = probability >= (goes_on if self._voiced_ms else begins)
         self._voiced_ms = self._voiced_ms + FRAME_MS if voiced else 0
         if self._speaking:
             yield from self._speech_goes_on()
         elif self._voiced_ms >= CONFIRM_MS:
             self._speaking, self._paused, self._silent_ms = True, False, 0
+            self._forget_earlier_turns()
             yield SpeechStarted(self._now_ms - self._voiced_ms)
 
     def _speech_goes_on(self) -> Iterator[Detection]:
@@ -121,6 +128,11 @@ class TurnDetector:
         if isinstance(self._config, ServerVad):
             return self._config.silence_duration_ms
         assert self._judge is not None
-        complete = self._judge(self._last)
+        complete = self._judge(self._last[: len(self._last) - self._ahead][-JUDGED_SAMPLES:])
         eagerness = "medium" if self._config.eagerness == "auto" else self._config.eagerness
         return next(ms for least, ms in WAITS_MS[eagerness] if complete >= least)
+
+    def _forget_earlier_turns(self) -> None:
+        kept_ms = JUDGED_BEFORE_MS + self._voiced_ms
+        kept = self._ahead + kept_ms * INPUT_SAMPLE_RATE // 1000
+        self._last = self._last[-kept:]

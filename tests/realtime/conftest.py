@@ -1,4 +1,4 @@
-"""A server on a real socket over a scripted engine, what may be left of a conversation there, and the
+"""A server on a real socket over a scripted engine, what is left of a conversation there, and the
 packages of the clients in JavaScript.
 """
 

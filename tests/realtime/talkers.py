@@ -146,7 +146,7 @@ class PythonTalker(Talker):
 
 
 class NodeTalker(Talker):
-    """A client in a process of Node.js. kind: as in bridge.mjs. settings: of the agents' session."""
+    """A client in a process of Node.js. kind: as in bridge.mjs. settings: of the agents'."""
 
     def __init__(self, bridge: Path, kind: str, url: str, key: str = "none", **settings: Any):
         self._parsed: list[str] = []
