@@ -7,18 +7,18 @@ import logging
 import secrets
 import time
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Callable, Coroutine, Iterable, Iterator
 from contextlib import aclosing
 from functools import partial
 from typing import Any
 
 from fastapi import APIRouter, WebSocket
-from starlette.websockets import WebSocketDisconnect, WebSocketState
+from starlette.websockets import WebSocketDisconnect
 
 from kimi_demo.api.aliases import check_voice
 from kimi_demo.api.bodies import JsonRoute
 from kimi_demo.api.keys import ANYBODY
-from kimi_demo.api.middleware import REFUSED, accept_socket, refuse_socket
+from kimi_demo.api.middleware import accept_socket, refuse_socket
 from kimi_demo.api.service import Caller, Calling, Computing, Service
 from kimi_demo.api.streaming import on_thread, running
 from kimi_demo.errors import EngineAway, EngineBusy, InputError, KimiError, TooLarge
@@ -32,6 +32,7 @@ from kimi_demo.realtime.transcripts import Write
 from kimi_demo.realtime.turns import TurnDetector
 from kimi_demo.wire.realtime import (
     BufferAppend,
+    ClientEvent,
     SecretReply,
     SecretRequest,
     SessionConfig,
@@ -42,7 +43,9 @@ router = APIRouter(tags=["realtime"], route_class=JsonRoute)
 logger = logging.getLogger(__name__)
 MAX_SESSION_S = 3600
 MAX_FRAME_CHARS = 2 * 2**20  # of one event; forty seconds of sound
+MAX_UNREAD_FRAMES = 16
 MAX_UNSENT_BYTES = 32 * 2**20
+_EVENT_BYTES = 500  # of one without sound, about
 SEND_PATIENCE_S = 30.0  # a reader that takes nothing for so long is gone
 TICK_S = 0.2
 LOADING_PATIENCE_S = 600.0
@@ -78,6 +81,8 @@ async def converse(socket: WebSocket) -> None:
             await _Connection(socket, service, caller, config).run()
     except (WebSocketDisconnect, ConnectionError):
         pass
+    except TimeoutError:
+        logger.warning("a live conversation ended: its client reads nothing")
     except KimiError as exc:
         await refuse_socket(socket, exc)
 
@@ -99,27 +104,29 @@ class _Connection:
         self._session = Session(config, capabilities.tasks, new_id)
         self._reader = SoundReader(config.audio.input.format)
         self._detector: TurnDetector | None = None
-        self._writers: dict[int, SoundWriter] = {}
+        self._writers: dict[str, SoundWriter] = {}  # by response
         self._jobs: dict[int | str, asyncio.Task[None]] = {}
+        self._frames: asyncio.Queue[str | bytes | None] = asyncio.Queue(MAX_UNREAD_FRAMES)
         self._unsent: deque[dict[str, Any] | Play] = deque()
         self._unsent_bytes = 0
         self._more = asyncio.Event()
 
     async def run(self) -> None:
         """Until the client leaves, the time is over, or the server ends."""
+        try:
+            await _first_of(self._receive, self._live)
+        finally:
+            jobs = list(self._jobs.values())
+            self._do(self._session.close())
+            for job in jobs:
+                job.cancel()
+            await asyncio.gather(*jobs, return_exceptions=True)
+
+    async def _live(self) -> None:
         await self._warmed()
         self._configure(self._session.config)
         self._say({"type": "session.created", "session": self._described()})
-        tasks = {asyncio.ensure_future(work()) for work in (self._read, self._send, self._tick)}
-        try:
-            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-            for task in done:
-                task.result()
-        finally:
-            self._do(self._session.close())
-            for task in [*tasks, *self._jobs.values()]:
-                task.cancel()
-            await asyncio.gather(*tasks, *self._jobs.values(), return_exceptions=True)
+        await _first_of(self._read, self._send, self._tick)
 
     async def _warmed(self) -> None:
         """The model is there and has spoken once, so that the first answer is no slower."""
@@ -130,17 +137,19 @@ class _Connection:
             raise EngineBusy(status.note or "the model is not loaded yet: try again", 10)
         await self._service.warmed()
 
-    async def _read(self) -> None:
-        while self._socket.client_state is WebSocketState.CONNECTED:
-            message = await self._socket.receive()
-            if message["type"] == "websocket.disconnect":
-                return
+    async def _receive(self) -> None:
+        """Takes frames in beside all else, so that a client that leaves is noticed."""
+        while (message := await self._socket.receive())["type"] != "websocket.disconnect":
             frame = message.get("text") or message.get("bytes") or ""
+            await self._frames.put(frame if len(frame) <= MAX_FRAME_CHARS else None)
+
+    async def _read(self) -> None:
+        while True:
+            frame = await self._frames.get()
+            while self._unsent_bytes > MAX_UNSENT_BYTES:  # answers to what is asked pile up
+                await asyncio.sleep(TICK_S)
             try:
-                if len(frame) > MAX_FRAME_CHARS:
-                    most = MAX_FRAME_CHARS // 2**20
-                    raise TooLarge(f"an event has more than {most} MB: send less sound in each")
-                event = client_event(frame)
+                event = _event_in(frame)
             except InputError as exc:
                 self._do([told.error(exc)])
                 continue
@@ -211,7 +220,6 @@ class _Connection:
                 case Abandon(generation):
                     self._abandon(generation)
                 case Play():
-                    self._unsent_bytes += output.waveform.nbytes
                     self._queue(output)
                 case {"type": "session.updated"}:
                     self._say({**output, "session": self._described()})
@@ -223,17 +231,17 @@ class _Connection:
 
     def _queue(self, output: dict[str, Any] | Play) -> None:
         self._unsent.append(output)
+        self._unsent_bytes += _size(output)
         self._more.set()
 
     def _abandon(self, generation: int) -> None:
         """Stops the job; what it made and nobody was sent yet is gone."""
         if job := self._jobs.pop(generation, None):
             job.cancel()
-        self._writers.pop(generation, None)
         stale = [o for o in self._unsent if isinstance(o, Play) and o.generation == generation]
         for play in stale:
             self._unsent.remove(play)
-            self._unsent_bytes -= play.waveform.nbytes
+            self._unsent_bytes -= _size(play)
 
     def _work(self, key: int | str, work: Any) -> None:
         task = asyncio.ensure_future(work)
@@ -285,27 +293,65 @@ class _Connection:
             await self._more.wait()
             self._more.clear()
             while self._unsent:
-                if self._unsent_bytes > MAX_UNSENT_BYTES:
-                    await self._socket.close(REFUSED, "events are not read")
-                    return
-                event = self._event(self._unsent.popleft())
-                if event:
+                output = self._unsent.popleft()
+                for event in self._events(output):
                     await asyncio.wait_for(self._socket.send_json(event), SEND_PATIENCE_S)
+                self._unsent_bytes -= _size(output)
 
-    def _event(self, output: dict[str, Any] | Play) -> dict[str, Any] | None:
-        if isinstance(output, dict):
-            return output
-        self._unsent_bytes -= output.waveform.nbytes
-        form = self._session.config.audio.output.format
-        writer = self._writers.setdefault(output.generation, SoundWriter(form))
-        delta = writer.write(output.waveform, output.sample_rate)
-        if not delta:
-            return None
-        kind = "response.output_audio.delta"
-        return {"event_id": new_id("event"), "type": kind, **output.ids, "delta": delta}
+    def _events(self, output: dict[str, Any] | Play) -> Iterator[dict[str, Any]]:
+        """An output as it is sent; in front of the end of a sound what its writer held back."""
+        if isinstance(output, Play):
+            form = self._session.config.audio.output.format
+            writer = self._writers.setdefault(output.ids["response_id"], SoundWriter(form))
+            yield from _delta(output.ids, writer.write(output.waveform, output.sample_rate))
+            return
+        if output["type"] == "response.output_audio.done":
+            writer = self._writers.pop(output["response_id"], None)
+            ids = {
+                name: value for name, value in output.items() if name not in ("event_id", "type")
+            }
+            yield from _delta(ids, writer.rest() if writer else "")
+        yield output
 
     def _described(self) -> dict[str, Any]:
         return told.session(self._session.config, self._id, self._model, self._expires_at)
+
+
+def _event_in(frame: str | bytes | None) -> ClientEvent:
+    """frame: None for one that was too long to be kept. Raises: InputError."""
+    if frame is None:
+        most = MAX_FRAME_CHARS // 2**20
+        raise TooLarge(f"an event has more than {most} MB: send less sound in each")
+    return client_event(frame)
+
+
+def _delta(ids: dict[str, Any], sound: str) -> Iterator[dict[str, Any]]:
+    """sound: in base64, as it is encoded for the client; nothing is sent of none."""
+    if sound:
+        kind = "response.output_audio.delta"
+        yield {"event_id": new_id("event"), "type": kind, **ids, "delta": sound}
+
+
+def _size(output: dict[str, Any] | Play) -> int:
+    """Bytes that it takes while it waits to be sent, about."""
+    if isinstance(output, Play):
+        return output.waveform.nbytes
+    if output["type"] != "conversation.item.retrieved":
+        return _EVENT_BYTES
+    return _EVENT_BYTES + sum(len(c.get("audio", "")) for c in output["item"]["content"])
+
+
+async def _first_of(*works: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    """Does them all until one ends; then no other goes on. Raises: what that one does."""
+    tasks = [asyncio.ensure_future(work()) for work in works]
+    try:
+        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        for task in done:
+            task.result()
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 def new_id(kind: str) -> str:

@@ -49,19 +49,28 @@ class SoundWriter:
         self._form = form
         self._resampler: soxr.ResampleStream | None = None
 
-    def write(self, waveform: np.ndarray, sample_rate: int, last: bool = False) -> str:
+    def write(self, waveform: np.ndarray, sample_rate: int) -> str:
         """(T,) float32 to base64; empty where nothing is ready yet."""
         rate = _rate(self._form)
         if rate != sample_rate:
             self._resampler = self._resampler or soxr.ResampleStream(
                 sample_rate, rate, 1, "float32"
             )
-            waveform = self._resampler.resample_chunk(waveform.astype(np.float32), last)
+            waveform = self._resampler.resample_chunk(waveform.astype(np.float32))
+        return self._encoded(waveform)
+
+    def rest(self) -> str:
+        """What is still held back, at the end of the sound."""
+        if self._resampler is None:
+            return ""
+        return self._encoded(self._resampler.resample_chunk(np.zeros(0, np.float32), last=True))
+
+    def _encoded(self, waveform: np.ndarray) -> str:
         if self._form.type == "audio/pcm":
             return base64.b64encode(to_int16(waveform).tobytes()).decode()
         sink = io.BytesIO()
         subtype = _SUBTYPES[self._form.type]
-        soundfile.write(sink, waveform, rate, format="RAW", subtype=subtype)
+        soundfile.write(sink, waveform, _rate(self._form), format="RAW", subtype=subtype)
         return base64.b64encode(sink.getvalue()).decode()
 
 
