@@ -31,17 +31,19 @@ from training.texts.written import as_written
 
 # Shares of the batches.
 TASK_WEIGHTS = {
-    "timed": 50,  # reading without sound: only the text stream is learned, the hardest of all
-    "reading": 14,
-    "transcription": 16,
-    "chat": 14,
-    "sounds": 6,
+    "timed": 28,  # reading without sound: only the text stream is learned, the hardest of all
+    "reading": 12,
+    "transcription": 13,
+    "splice": 27,  # writing down what was never recorded, put together from what was
+    "chat": 16,
+    "sounds": 4,
 }
 MANDARIN = 0.4
 POSITIONS_PER_BATCH = 4500
 MAX_ROWS, MIN_ROWS = 96, 4
 CODE_NOISE = 0.15  # share of fed codes that are replaced: the model must forgive its own slips
 CASUAL = 0.3  # share of typed words without capitals or marks
+SPLICED = 0.5  # share of questions without a recording that are put together from others
 JOINED = 0.15  # share of transcriptions of several sentences in a row
 HINTED = 0.35  # share of transcriptions with a hint at the language, one in eight of them wrong
 KIND_OF_CHAT = {"drawn": 55, "heard": 20, "unknown": 10, "repeat": 15}
@@ -69,7 +71,7 @@ class Recordings:
         self._index = {entry.start: i for i, entry in enumerate(cache.entries)}
         self._pieces: dict[int, list[int]] = {}
         self._texts: dict[int, str] = {}
-        self._silent = int(writer.piece_ids[0])
+        self.silent = int(writer.piece_ids[0])
         self.own = {
             language: [e for e in self.entries if e.utterance.voice == voice]
             for language, voice in sizes.OUTPUT_VOICES.items()
@@ -111,7 +113,7 @@ class Recordings:
         after = window.entries[last + 1][1] if last + 1 < len(window.entries) else window.length
         begin = rng.randint(before, window.entries[place][1])
         end = rng.randint(self._end(window, last), after)
-        pieces = [self._silent] * (end - begin)
+        pieces = [self.silent] * (end - begin)
         chosen = window.entries[place : last + 1]
         for index, first in chosen:
             said = self.pieces(self.cache.entries[index])
@@ -121,6 +123,12 @@ class Recordings:
         text = space.join(self.text(self.cache.entries[index]) for index, _ in chosen)
         heard = self.cache.array(f"heard-{number}")[rows]
         return Sound(self.cache.array(f"codes-{number}")[rows], heard, pieces), text
+
+    def heard_pieces(self, number: int) -> Iterator[tuple[list[int], int]]:
+        """Of each recording in pass `number` the pieces said and its first row there."""
+        for entry in self.entries:
+            window, place = self._places[number][self._index[entry.start]]
+            yield self.pieces(entry), window.start + window.entries[place][1]
 
     def _end(self, window: Window, place: int) -> int:
         index, first = window.entries[place]
@@ -145,6 +153,48 @@ class CodeTable:
         return [int(codes[rng.randrange(len(codes))]) for codes in drawn]
 
 
+class Splicer:
+    """Speech that was never recorded, as the ears would hear it: steps of other recordings.
+
+    A step continues where the last one was taken from if the same piece follows there, and else
+    comes from a place where the same two pieces follow each other. So words are written down by
+    what is heard in them, not by the few thousand sentences that somebody recorded.
+    """
+
+    CONTINUED = 0.9  # share of the steps that stay with a recording where they can
+
+    def __init__(self, recordings: Recordings) -> None:
+        self._cache, self._silent = recordings.cache, recordings.silent
+        self._places: dict[tuple, list[tuple[int, int]]] = defaultdict(list)
+        self._pieces: dict[tuple[int, int], int] = {}
+        for number in recordings.passes:
+            for pieces, first in recordings.heard_pieces(number):
+                before = self._silent
+                for row, piece in enumerate(pieces, first):
+                    self._places[before, piece].append((number, row))
+                    self._places[piece,].append((number, row))
+                    self._pieces[number, row] = before = piece
+
+    def __call__(self, pieces: Sequence[int], rng: random.Random) -> Sound | None:
+        """None if a piece was never heard."""
+        around = [[self._silent] * rng.randint(0, 6) for _ in range(2)]
+        pieces = [*around[0], *pieces, *around[1]]
+        rows, before = [], self._silent
+        place = None
+        for piece in pieces:
+            following = place and (place[0], place[1] + 1)
+            if self._pieces.get(following) != piece or rng.random() > self.CONTINUED:
+                found = self._places.get((before, piece)) or self._places.get((piece,))
+                if not found:
+                    return None
+                following = found[rng.randrange(len(found))]
+            rows.append(following)
+            place, before = following, piece
+        codes = np.array([self._cache.array(f"codes-{n}")[row] for n, row in rows])
+        heard = np.stack([self._cache.array(f"heard-{n}")[row] for n, row in rows])
+        return Sound(codes, heard, pieces)
+
+
 class Lessons:
     """Endless batches of (task, batch)."""
 
@@ -164,16 +214,17 @@ class Lessons:
         self._rng = random.Random(seed)
         self._generator = torch.Generator().manual_seed(seed)
         self._weights = {name: weight for name, weight in weights.items() if weight > 0}
-        self._table = CodeTable(recordings)
+        self._table, self._splice = CodeTable(recordings), Splicer(recordings)
         self._timed = {"en": [], "zh": []}
         for utterance in timed:
             self._timed[utterance.language].append(utterance)
-        self._answers = {_key(u.text, u.language): u for u in timed}
+        self._timed_by_words = {_key(u.text, u.language): u for u in timed}
         self._timed_pieces: dict[int, list[int]] = {}
         self._makers: dict[str, Callable[[], Iterator[Example]]] = {
             "timed": self._timed_readings,
             "reading": self._readings,
             "transcription": self._transcriptions,
+            "splice": self._splices,
             "chat": self._chats,
             "sounds": self._sounds,
         }
@@ -201,8 +252,8 @@ class Lessons:
     def _language(self) -> str:
         return "zh" if self._rng.random() < MANDARIN else "en"
 
-    def _timed_readings(self) -> Iterator[Example]:
-        language = self._language()
+    def _timed_texts(self, language: str) -> Iterator[Utterance]:
+        """Random texts of like length, so that little is padded."""
         texts = self._timed[language]
         start = self._rng.randrange(len(texts))
         drawn = sorted(
@@ -210,8 +261,20 @@ class Lessons:
             key=lambda u: len(u.phones),
         )
         first = self._rng.randrange(len(drawn) - MAX_ROWS)
-        for u in drawn[first:]:
+        yield from drawn[first:]
+
+    def _timed_readings(self) -> Iterator[Example]:
+        language = self._language()
+        for u in self._timed_texts(language):
             yield self._writer.reading(self._typed(as_spoken(u.text, language)), self._made_up(u))
+
+    def _splices(self) -> Iterator[Example]:
+        language = self._language()
+        for u in self._timed_texts(language):
+            sound = self._splice(self._pieces_of(u), self._rng)
+            if sound:
+                text = as_written(u.text, language)
+                yield self._writer.about(sound, self._prompts[self._hint(language)], text)
 
     def _readings(self) -> Iterator[Example]:
         language = self._language()
@@ -317,6 +380,11 @@ class Lessons:
         takes = self._recordings.by_words.get(_key(question, language))
         if takes and self._rng.random() < 0.8:
             return Asked(question, self._heard(self._rng.choice(takes)))
+        timed = self._timed_by_words.get(_key(question, language))
+        spliced = timed and self._rng.random() < SPLICED
+        sound = self._splice(self._pieces_of(timed), self._rng) if timed and spliced else None
+        if sound:
+            return Asked(question, sound)
         return Asked(self._typed(as_spoken(question, language)))
 
     def _heard(self, entry: Entry) -> Sound:
@@ -336,14 +404,17 @@ class Lessons:
         own = [e for e in takes if e.utterance.voice == sizes.OUTPUT_VOICES[language]]
         if own:
             return self._recordings.speech(self._rng.choice(own))
-        timed = self._answers.get(_key(answer, language))
+        timed = self._timed_by_words.get(_key(answer, language))
         return None if timed is None else self._made_up(timed)
 
-    def _made_up(self, utterance: Utterance) -> Speech:
+    def _pieces_of(self, utterance: Utterance) -> list[int]:
         key = id(utterance)
         if key not in self._timed_pieces:
             self._timed_pieces[key] = self._writer.pieces(utterance)
-        pieces = self._timed_pieces[key]
+        return self._timed_pieces[key]
+
+    def _made_up(self, utterance: Utterance) -> Speech:
+        pieces = self._pieces_of(utterance)
         return Speech(pieces, self._table(pieces, self._rng), recorded=False)
 
     def _past_speech(self, answer: str, language: str) -> Speech:

@@ -19,6 +19,7 @@ from training.texts import dialogue, sentences
 from training.texts.spoken import as_spoken
 
 LAST_PHONE_UNITS = 7  # Kokoro counts the silence at the end to the last phone
+QUESTIONS = 4000  # dialogues of two turns
 SHORTEST, LONGEST = 3, 240  # phones
 
 
@@ -35,14 +36,19 @@ def read_timed(path: Path) -> Iterator[Utterance]:
 
 
 def texts_of(language: str, count: int, seed: int) -> Iterator[str]:
-    """Sentences of an open vocabulary, and every answer of the dialogues."""
+    """Every answer of the dialogues, questions of theirs, sentences of an open vocabulary."""
+    rng = random.Random(seed)
+    yield from dialogue.answers(language)
+    for _ in range(QUESTIONS):
+        yield from (e.question for e in dialogue.draw(rng, language, turns=2).exchanges)
     rng = random.Random(seed)
     if language == "en":
         drawn = rng.sample(sentences.english_sentences(), len(sentences.english_sentences()))
+        definitions = sentences.as_sentences(sentences.wordnet_definitions())
+        drawn += rng.sample(definitions, len(definitions))
     else:
         drawn = sentences.mandarin_sentences(rng, count)
     yield from (text for text in drawn[:count] if not sentences.is_held_out(text))
-    yield from dialogue.answers(language)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -61,8 +67,10 @@ def run(args: argparse.Namespace) -> None:
         known = {json.loads(line)["text"] for line in args.out.open(encoding="utf-8")}
     with args.out.open("a", encoding="utf-8", buffering=1) as file:
         for text in texts_of(args.language, args.count, args.seed):
+            if text in known:
+                continue
             phones = kokoro.phones(as_spoken(text, args.language), args.language)
-            if text not in known and SHORTEST <= len(phones) <= LONGEST:
+            if SHORTEST <= len(phones) <= LONGEST:
                 row = {"text": text, "language": args.language, "voice": voice, "speed": 1.0}
                 row |= {"phones": phones, "frames": kokoro.lengths(phones, voice)}
                 row |= {"start": 0, "samples": 0}

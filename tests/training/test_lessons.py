@@ -15,7 +15,14 @@ from training import sizes
 from training.cache import Cache, Entry
 from training.checkpoint import task_table
 from training.examples import IGNORED, ExampleWriter, collate
-from training.lessons import TASK_WEIGHTS, CodeTable, LabelledSounds, Lessons, Recordings
+from training.lessons import (
+    TASK_WEIGHTS,
+    CodeTable,
+    LabelledSounds,
+    Lessons,
+    Recordings,
+    Splicer,
+)
 from training.shards import Utterance
 from training.texts import dialogue
 from training.texts.spoken import as_spoken, spoken_words
@@ -112,7 +119,7 @@ def test_recordings_in_a_row_are_read_together(recordings: Recordings) -> None:
         sound, text = recordings.sound(entry, 1, rng, most=6)
         assert text.startswith(recordings.text(entry))
         assert len(sound.codes) >= entry.length
-        silent = recordings._silent
+        silent = recordings.silent
         said = sum(piece != silent for piece in sound.pieces)
         own = sum(piece != silent for piece in recordings.pieces(entry))
         longer = len(text) > len(recordings.text(entry))
@@ -150,6 +157,27 @@ def test_likely_codes_are_those_that_were_said_with_a_piece(recordings: Recordin
     codes = table(pieces, rng)
     assert all(code in heard[piece] for piece, code in zip(pieces, codes, strict=True))
     assert 0 <= table([-1], rng)[0] < sizes.NUM_CODES  # never said: any code
+
+
+def test_what_was_never_recorded_is_put_together_from_what_was(recordings):
+    splicer, rng = Splicer(recordings), random.Random(0)
+    said = {
+        (number, row): piece
+        for number in recordings.passes
+        for pieces, first in recordings.heard_pieces(number)
+        for row, piece in enumerate(pieces, first)
+    }
+    first, second = (recordings.pieces(entry) for entry in recordings.entries[:2])
+    wanted = [*first, *second[::-1]]
+    sound = splicer(wanted, rng)
+    begin = next(
+        n for n in range(7) if sound.pieces[n : n + len(wanted)] == wanted
+    )  # behind a silence
+    heard = {number: recordings.cache.array(f"codes-{number}") for number in recordings.passes}
+    for code, piece in zip(sound.codes[begin:], wanted, strict=False):
+        assert code in {heard[n][row] for (n, row), found in said.items() if found == piece}
+    assert len(sound.codes) == len(sound.features) == len(sound.pieces)
+    assert splicer([-1], rng) is None  # nobody ever said that
 
 
 # ---- lessons ------------------------------------------------------------------------------------

@@ -4,6 +4,7 @@ import hashlib
 import random
 import re
 from collections import Counter, defaultdict
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
 from itertools import accumulate
@@ -49,11 +50,32 @@ def wordnet_examples(folder: Path = WORDNET) -> list[str]:
     return [text for text in dict.fromkeys(quoted) if _PLAIN.fullmatch(text)]
 
 
+def wordnet_definitions(folder: Path = WORDNET) -> list[str]:
+    """What stands before the examples of a gloss, without what is in brackets, each once."""
+    glosses = (
+        line.partition(" | ")[2].partition('"')[0]
+        for file in sorted(folder.glob("data.*"))
+        for line in file.read_text(errors="ignore").splitlines()
+        if not line.startswith(" ")
+    )
+    parts = (
+        re.sub(r"\s+", " ", re.sub(r"\([^)]*\)", " ", part)).strip(" ,:")
+        for gloss in glosses
+        for part in gloss.split(";")
+    )
+    return [text for text in dict.fromkeys(parts) if _PLAIN.fullmatch(text)]
+
+
 @cache
 def english_sentences(folder: Path = WORDNET) -> list[str]:
-    """WordNet's examples of 2 to 16 words with a capital, a final mark and numbers as digits."""
+    """WordNet's examples, see `as_sentences`."""
+    return as_sentences(wordnet_examples(folder))
+
+
+def as_sentences(texts: Iterable[str]) -> list[str]:
+    """Those of 2 to 16 words, with a capital, a final mark and numbers as digits."""
     kept: dict[str, str] = {}
-    for example in wordnet_examples(folder):
+    for example in texts:
         if 2 <= len(example.split()) <= 16:
             text = re.sub(r"\s*[;:]\s*(?=[A-Z])", ". ", example)
             text = re.sub(r"\s*[;:]\s*", ", ", text).rstrip(", ")
