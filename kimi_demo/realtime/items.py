@@ -6,7 +6,7 @@ import base64
 import dataclasses
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from itertools import groupby
+from itertools import accumulate, groupby
 from typing import Literal
 
 import numpy as np
@@ -18,6 +18,7 @@ from kimi_demo.text.languages import spoken_language
 from kimi_demo.wire.realtime import Content
 
 MAX_ITEMS = 400
+MAX_SOUND_S = 600.0  # of all recordings; 64 kB each second
 CHARS_PER_S = {"en": 15.0, "zh": 5.0}  # of speech, about
 
 ItemRole = Literal["user", "assistant", "system"]
@@ -140,8 +141,11 @@ class Items:
         return self._items[place - 1].id if place else None
 
     def surplus(self) -> list[str]:
-        """Ids of those that are too many; they are gone."""
-        gone, self._items = self._items[:-MAX_ITEMS], self._items[-MAX_ITEMS:]
+        """Ids of the oldest, where there are too many, or too much sound; they are gone."""
+        sound_s = accumulate(_sound_s(item) for item in reversed(self._items))
+        fitting = sum(seconds <= MAX_SOUND_S for seconds in sound_s)
+        kept = min(MAX_ITEMS, fitting)
+        gone, self._items = self._items[:-kept], self._items[-kept:]
         return [item.id for item in gone]
 
     def replace(self, item: Item) -> None:
@@ -160,6 +164,10 @@ class Items:
             if item.id == id_:
                 return place
         raise InputError(f"there is no item {id_!r} in this conversation", param, "item_not_found")
+
+
+def _sound_s(item: Item) -> float:
+    return sum(part.sound.duration_s for part in item.parts if isinstance(part, Recording))
 
 
 def part_of(content: Content, role: str) -> ItemPart:

@@ -36,6 +36,7 @@ from kimi_demo.wire.realtime import (
     SessionConfig,
 )
 
+MAX_RESPONSES = 4  # in work at once, those out of band included
 LEAST_COMMIT_S = 0.1
 LEAST_KEPT_MS = 500  # before the newest sound: the detector tells of speech a little late
 SEMANTIC_PADDING_MS = 300
@@ -299,6 +300,11 @@ class Session:
             raise InputError(
                 "an answer is in work: cancel it first, or wait for response.done",
                 code="conversation_already_has_active_response",
+            )
+        if len(self._responses) >= MAX_RESPONSES:
+            raise InputError(
+                f"{MAX_RESPONSES} answers are in work: wait for a response.done",
+                code="too_many_responses",
             )
         yield from self._candidate_dropped()
         response, begin = self._asked(wanted, self._told_items(wanted))

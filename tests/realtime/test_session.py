@@ -245,6 +245,29 @@ def test_an_answer_out_of_band_leaves_no_trace_in_the_conversation():
     assert client.session.phase == "thinking"  # the first answer goes on
 
 
+def test_few_answers_are_in_work_at_once():
+    client = Client(instructions="Say something.")
+    for _ in range(5):
+        client.send("response.create", response={"conversation": "none"})
+    assert client.told[-1]["error"]["code"] == "too_many_responses"
+    client.engine(1, TextDelta("One."), finished())
+    client.send("response.create", response={"conversation": "none"})
+    assert client.types()[-1] == "response.created"
+
+
+def test_the_oldest_recordings_are_forgotten_with_their_items():
+    client = Client(audio={"input": {"turn_detection": None}})
+    minutes = 10
+    for _ in range(minutes + 1):
+        for _ in range(60):
+            client.take(client.session.append(SECOND))
+        client.send("input_audio_buffer.commit")
+    assert len(client.session.items) == minutes
+    first = client.told[0]["item_id"]
+    assert client.last("conversation.item.deleted")["item_id"] == first
+    assert not client.session.items.has(first)
+
+
 def test_a_long_silence_is_answered_where_that_is_wanted():
     client = Client(audio={"input": {"turn_detection": {"idle_timeout_ms": 5000}}})
     client.engine(client.says(), TextDelta("Hello."), sound(range(25)), finished(range(25)))
