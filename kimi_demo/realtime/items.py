@@ -64,12 +64,13 @@ class Speech:
     @property
     def transcript(self) -> str:
         """The words that were heard, by their share of the speech."""
-        if self.heard_ms is None:
+        if self.heard_ms is None and self.complete:
             return self.text
-        share = self.heard_ms / max(1, self.made_ms)
+        heard_ms = self.made_ms if self.heard_ms is None else self.heard_ms
+        share = heard_ms / max(1, self.made_ms)
         if not self.complete:  # more was to come than was made
             pace = CHARS_PER_S.get(spoken_language(self.text), CHARS_PER_S["en"])
-            share = min(share, self.heard_ms / 1000 * pace / max(1, len(self.text)))
+            share = min(share, heard_ms / 1000 * pace / max(1, len(self.text)))
         return _first_words(self.text, int(share * len(self.text)))
 
     def heard_until(self, ms: int) -> Speech:

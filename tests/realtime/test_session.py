@@ -189,6 +189,19 @@ def test_talking_over_an_answer_cuts_it_and_only_what_was_heard_is_kept():
     assert speech.transcript == "One"
 
 
+def test_words_that_were_written_ahead_of_the_sound_are_not_told_again():
+    client = Client()
+    generation = client.says()
+    client.now_ms = 1000.0
+    client.engine(generation, TextDelta("One two three four five six."), sound(range(12)))
+    item = client.last("conversation.item.added")["item"]["id"]
+    client.now_ms = 3000.0  # all that was made was heard
+    client.send("response.cancel")
+    speech = client.session.items.find(item).parts[0]
+    assert speech.codes == tuple(range(12))
+    assert speech.transcript == "One two three"
+
+
 def test_a_truncation_beyond_the_end_is_refused_and_changes_nothing():
     client = Client()
     client.engine(client.says(), TextDelta("Hello."), sound(range(12)), finished(range(12)))
