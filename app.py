@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import importlib.util
 import logging
+import signal
 import sys
 from collections.abc import Sequence
 from typing import Any
@@ -24,6 +25,7 @@ from kimi_demo.ui import build_ui, launch_options
 def main(arguments: Sequence[str] | None = None) -> int:
     """Serves until interrupted. Returns the exit code: 2 for a start that is not possible."""
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends as Ctrl+C does: in order
     settings = Settings.from_command_line(arguments)
     if settings.mcp and importlib.util.find_spec("mcp") is None:
         sys.stderr.write("--mcp needs a package more: python -m pip install 'gradio[mcp]'\n")

@@ -36,7 +36,9 @@ from kimi_demo.wire.realtime import (
     SecretReply,
     SecretRequest,
     SessionConfig,
+    SessionUpdate,
     client_event,
+    without_turns,
 )
 
 router = APIRouter(tags=["realtime"], route_class=JsonRoute)
@@ -158,7 +160,8 @@ class _Connection:
                 continue
             before = self._session.config
             try:
-                self._check(event)
+                if isinstance(event, SessionUpdate):
+                    event = self._possible(event)
             except InputError as exc:
                 self._do([told.error(exc, event.event_id)])
                 continue
@@ -166,15 +169,22 @@ class _Connection:
             if self._session.config is not before:
                 self._configure(self._session.config, before)
 
-    def _check(self, event: Any) -> None:
-        """What depends on this server. Raises: InputError."""
-        if event.type == "session.update":
-            config = self._session.config.updated(event.session)
-            check_voice(told.voice_name(config), "session.audio.output.voice")
-            if config.turns:
-                judge_for(config.turns)
-            if config.model not in (None, *self._service.names):
-                self._service.check_model(config.model)
+    def _possible(self, event: SessionUpdate) -> SessionUpdate:
+        """The update, as far as it can be followed here. Where what judges turns is missing, that
+        is said and all else holds: clients ask for such turns by themselves.
+
+        Raises: InputError for a voice or a model that is not here.
+        """
+        config = self._session.config.updated(event.session)
+        check_voice(told.voice_name(config), "session.audio.output.voice")
+        if config.model is not None:
+            self._service.check_model(config.model)
+        try:
+            judge_for(config.turns)
+        except InputError as exc:
+            self._do([told.error(exc, event.event_id)])
+            return event.model_copy(update={"session": without_turns(event.session)})
+        return event
 
     async def _hear(self, event: BufferAppend) -> None:
         try:

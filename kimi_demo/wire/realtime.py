@@ -144,6 +144,13 @@ def _fields(value: Any) -> dict[str, Any]:
     return cast(dict[str, Any], value) if isinstance(value, dict) else {}
 
 
+def without_turns(patch: dict[str, Any]) -> dict[str, Any]:
+    """A session's update that leaves the detection of turns as it is."""
+    audio = _fields(patch.get("audio"))
+    heard = {k: v for k, v in _fields(audio.get("input")).items() if k != "turn_detection"}
+    return {**patch, "audio": {**audio, "input": heard}}
+
+
 class Content(Strict):
     """A part of an item, in whichever direction it was said."""
 

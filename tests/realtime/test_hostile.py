@@ -20,6 +20,7 @@ from kimi_demo.api import realtime, routes
 from kimi_demo.api.service import TALKING_AT_ONCE, Service
 from kimi_demo.audio import Audio
 from kimi_demo.engine.late import LateEngine
+from kimi_demo.realtime import smart_turn
 from kimi_demo.settings import Settings
 from kimi_demo.ui import launch_options
 from tests.realtime.conftest import SLOW, WHOLE, Site, scripted, site_of, wait_for
@@ -90,6 +91,19 @@ def bystander(site):
         yield raw
         raw.ask()
         assert raw.next("response.done")["response"]["status"] == "completed"
+
+
+def test_an_update_holds_but_for_turns_that_nobody_can_judge_here(site, monkeypatch):
+    monkeypatch.setattr(smart_turn, "PACKAGE", "no_such_package")
+    smart_turn._smart_turn.cache_clear()
+    with talking(site.url) as raw:
+        turns = {"type": "semantic_vad"}
+        session = {"instructions": "Be kind.", "audio": {"input": {"turn_detection": turns}}}
+        raw.send("session.update", session=session)
+        assert "pipecat-ai" in raw.next("error")["error"]["message"]
+        held = raw.next("session.updated")["session"]
+        assert held["instructions"] == "Be kind."
+        assert held["audio"]["input"]["turn_detection"]["type"] == "server_vad"
 
 
 def append(audio):
