@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import gradio as gr
@@ -16,6 +17,7 @@ from kimi_demo.ui.i18n import EN, ZH, browser_translations, dictionaries, tr
 from kimi_demo.ui.loading import LoadingNote
 from kimi_demo.ui.speech import SpeechTab
 from kimi_demo.ui.tab import Words
+from kimi_demo.ui.talk import Mint
 from kimi_demo.ui.theme import css, theme
 from kimi_demo.ui.transcribe import TranscribeTab
 from kimi_demo.ui.understand import UnderstandTab, preset_words
@@ -65,8 +67,12 @@ def page_words(capabilities: Capabilities, ui_language: str = "auto") -> dict[st
     return dictionaries(ui_language, extra)
 
 
-def build_ui(engine: Engine, ui_language: str = "auto") -> gr.Blocks:
-    """The page for this engine. Nothing of a visitor is kept between two runs."""
+def build_ui(engine: Engine, ui_language: str = "auto", talk: Mint | None = None) -> gr.Blocks:
+    """The page for this engine. Nothing of a visitor is kept between two runs.
+
+    talk: mints keys for the realtime API beside the page; without it nobody talks hands-free.
+    """
+    tabs = {**TABS, "conversation": partial(ConversationTab, mint=talk)}
     words = page_words(engine.capabilities, ui_language)
     with gr.Blocks(
         title="Kimi-Audio",
@@ -77,7 +83,7 @@ def build_ui(engine: Engine, ui_language: str = "auto") -> gr.Blocks:
         gr.HTML(tr("header"), js_on_load=_DEEP_LINKS, apply_default_css=False, elem_id="header")
         LoadingNote(engine, words, page)
         with gr.Tabs(overflow_behavior="wrap"):  # a tab in a menu is a tab that nobody finds
-            for name, tab in TABS.items():
+            for name, tab in tabs.items():
                 with gr.Tab(tr(f"tab_{name}"), id=name, elem_id=f"tab-{name}"):
                     tab(engine, words)
             with gr.Tab(tr("tab_about"), id="about", elem_id="tab-about"):

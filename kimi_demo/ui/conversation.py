@@ -34,33 +34,24 @@ from kimi_demo.ui.conversation_view import (
     turn_bubbles,
 )
 from kimi_demo.ui.failures import toast
+from kimi_demo.ui.hands_free import HandsFree
 from kimi_demo.ui.i18n import words_for
 from kimi_demo.ui.player import PlayerFeed, begin_js, stop_js
-from kimi_demo.ui.reply import Reply
+from kimi_demo.ui.reply import Reply, settled
 from kimi_demo.ui.sampling import MAX_SEED, checked_seed
-from kimi_demo.ui.tab import QUIET, Updates, Words, changed
+from kimi_demo.ui.tab import ALWAYS, QUIET, Updates, Words, changed
+from kimi_demo.ui.talk import Mint, drop_js
 from kimi_demo.ui.view import Shown
 
 # From an input's value to the typed question, or else the file of the spoken one.
 Pick = Callable[[Any], tuple[str | None, str | None]]
 ARCHIVE = "conversation.zip"
-# Through the queue, without which no toast reaches the visitor.
-ALWAYS: dict[str, Any] = {
-    "show_progress": "hidden",
-    "api_visibility": "private",
-    "api_name": "conversation",  # else it would take the name of its function, and of an endpoint
-}
 # The link exists as soon as the browser has drawn it.
 DOWNLOAD_JS = """(file) => {
   if (file) requestAnimationFrame(() => setTimeout(() =>
     document.querySelector("#conversation-download").click(), 100));
   return [];
 }"""
-
-
-def settled(conversation: Conversation, reply: Reply | None) -> Conversation:
-    """With the newest reply, as far as it has come."""
-    return conversation.with_turn(reply.turn()) if reply else conversation
 
 
 def taken_back(
@@ -74,12 +65,17 @@ def taken_back(
 
 
 class ConversationTab(ConversationLayout):
-    """The tab inside the current Blocks context, connected to the engine."""
+    """The tab inside the current Blocks context, connected to the engine.
 
-    def __init__(self, engine: Engine, words: Words) -> None:
-        super().__init__(engine, words)
+    mint: of keys for hands-free conversation, if that is offered.
+    """
+
+    def __init__(self, engine: Engine, words: Words, mint: Mint | None = None) -> None:
+        super().__init__(engine, words, hands_free=mint is not None)
         self._engine = engine
         self._words = words
+        if mint:
+            HandsFree(self, engine.capabilities, words, mint, self._saved)
         self._connect()
         self._connect_api()
 
@@ -102,7 +98,8 @@ class ConversationTab(ConversationLayout):
         shown = [*mine, self.chat, self.text, self.report, self.stop]
         self.stop.click(self._stopped, mine, [self.chat, self.stop], **silencing)
         self.undo.click(self._undone, mine, shown, **silencing)
-        gr.on([self.clear.click, self.chat.clear], self._cleared, mine, shown, **silencing)
+        forgetting = {**silencing, "js": drop_js(PLAYER)}
+        gr.on([self.clear.click, self.chat.clear], self._cleared, mine, shown, **forgetting)
         self.export.click(self._export, mine, self.download, **ALWAYS).then(
             None, self.download, js=DOWNLOAD_JS, **QUIET
         )

@@ -11,6 +11,7 @@ from kimi_demo.ui.i18n import tr
 from kimi_demo.ui.listening import sound_input
 from kimi_demo.ui.player import live_player
 from kimi_demo.ui.tab import Words
+from kimi_demo.ui.talk import live_talk
 
 PLAYER = "conversation"
 
@@ -18,10 +19,11 @@ PLAYER = "conversation"
 class ConversationLayout:
     """Builds the tab's components inside the current Blocks context.
 
-    conversation: the settled turns, a value. reply: the newest one, a `Reply` or None.
+    conversation: the settled turns, a value. reply: the newest one, a `Reply` or None. hands_free:
+    whether there is a realtime API to talk with.
     """
 
-    def __init__(self, engine: Engine, words: Words) -> None:
+    def __init__(self, engine: Engine, words: Words, hands_free: bool) -> None:
         capabilities = engine.capabilities
         self.outputs = capabilities.tasks.reply_outputs
         self.questions = questions(capabilities.languages)
@@ -31,6 +33,8 @@ class ConversationLayout:
         with gr.Row(elem_classes="task"):
             with gr.Column(scale=6, min_width=300):
                 self._build_chat()
+                self.talk = live_talk(PLAYER, hands_free, words)
+                self._build_question()
             with gr.Column(scale=5, min_width=300):
                 self.player = live_player(PLAYER, capabilities.sample_rate, words)
                 self.report = gr.HTML(elem_id="conversation-report", elem_classes="flush")
@@ -46,6 +50,8 @@ class ConversationLayout:
             feedback_options=None,
             elem_id="conversation-chat",
         )
+
+    def _build_question(self) -> None:
         with gr.Row(elem_classes="actions", elem_id="conversation-ask"):
             self.text = gr.Textbox(
                 label=tr("conversation_text"),
@@ -71,7 +77,7 @@ class ConversationLayout:
             )
         self.microphone = sound_input("conversation-microphone")
         self.microphone.label = tr("conversation_microphone")
-        with gr.Row(elem_classes="actions"):
+        with gr.Row(elem_classes="actions", elem_id="conversation-turns"):
             self.retry = self._small_button("conversation_retry", "retry")
             self.undo = self._small_button("conversation_undo", "undo")
             self.clear = self._small_button("clear", "clear")

@@ -10,15 +10,15 @@ import base64
 import json
 from collections import deque
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import Any
 
 import gradio as gr
 import numpy as np
 
 from kimi_demo.audio import to_int16
+from kimi_demo.ui.scripts import script, static
 
-STATIC = Path(__file__).parent / "static"
+SCRIPTS = ("words", "pcm", "outputs", "wave", "player")
 SLICE_S = 0.25
 # A value brings up to 1 s of new sound: little enough for a slow line, and few enough events that
 # they cost the model no time.
@@ -31,8 +31,8 @@ def live_player(name: str, sample_rate: int, words: Mapping[str, dict[str, str]]
     """A player that the page's scripts find as `window.kimiPlayers[name]`."""
     return gr.HTML(
         value="",
-        html_template=_static("player.html"),
-        js_on_load=_script(words),
+        html_template=static("player.html"),
+        js_on_load=script(SCRIPTS, words, "player", WORKLET_SOURCE=static("worklet.js")),
         apply_default_css=False,
         elem_id=f"{name}-player",
         name=name,
@@ -98,20 +98,3 @@ class PlayerFeed:
                 "end": end,
             }
         )
-
-
-def _script(words: Mapping[str, dict[str, str]]) -> str:
-    """The player's scripts as one function body for js_on_load."""
-    spoken = {
-        locale: {key: text for key, text in texts.items() if key.startswith("player")}
-        for locale, texts in words.items()
-    }
-    constants = (
-        f"const WORKLET_SOURCE = {json.dumps(_static('worklet.js'))};\n"
-        f"const DICTIONARIES = {json.dumps(spoken)};\n"
-    )
-    return constants + "\n".join(_static(f"{name}.js") for name in ("outputs", "wave", "player"))
-
-
-def _static(name: str) -> str:
-    return (STATIC / name).read_text(encoding="utf-8")

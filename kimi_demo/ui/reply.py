@@ -7,7 +7,7 @@ from collections.abc import Generator
 from contextlib import closing
 
 from kimi_demo.audio import Audio
-from kimi_demo.conversation import ChatTurn
+from kimi_demo.conversation import ChatTurn, Conversation
 from kimi_demo.engine.base import Engine
 from kimi_demo.engine.job import Job
 from kimi_demo.events import Event
@@ -46,3 +46,8 @@ class Reply:
 
     def turn(self) -> ChatTurn:
         return ChatTurn.of(self.asked, self.intent.seed, tuple(self._events))
+
+
+def settled(conversation: Conversation, reply: Reply | None) -> Conversation:
+    """With the newest reply, as far as it has come."""
+    return conversation.with_turn(reply.turn()) if reply else conversation

@@ -30,6 +30,13 @@ QUIET: dict[str, Any] = {
     "api_name": "quiet",
 }
 
+# The same through the queue, without which no toast reaches the visitor.
+ALWAYS: dict[str, Any] = {
+    "show_progress": "hidden",
+    "api_visibility": "private",
+    "api_name": "conversation",  # else it would take the name of its function, and of an endpoint
+}
+
 
 def language_choices(codes: Iterable[str]) -> list[tuple[I18nData | str, str]]:
     """For a radio: Detect, then each language by its own name."""

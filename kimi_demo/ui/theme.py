@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from gradio.themes import Base, Color, Font, sizes
 
-STATIC = Path(__file__).parent / "static"
+from kimi_demo.ui.scripts import STATIC
 
 TIDE = Color(
     c50="#eefbf9", c100="#d3f4ef", c200="#a9e7df", c300="#74d3c9", c400="#3fb8ae",

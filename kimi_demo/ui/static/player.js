@@ -4,8 +4,8 @@
 // Value (JSON): {run, rate, chunks: [{seq, pcm}], end}. Every value repeats the last few
 // chunks, so that one the browser skipped is made up by the next; `seq` tells them apart.
 
-const WORDS = DICTIONARIES[(navigator.language || "en").toLowerCase().startsWith("zh") ? "zh-CN" : "en"];
 const BLOCKED_AFTER_MS = 400;
+const DUCKED = 0.25; // -12 dB
 const part = (name) => element.querySelector(".live-" + name);
 const root = element.querySelector(".live");
 const toggle = part("toggle");
@@ -43,23 +43,41 @@ class LivePlayer {
     return this.opening;
   }
 
-  // Called when the visitor asks for speech, before the server knows.
-  begin() {
+  // Called when the visitor asks for speech, before the server knows. since: when they had asked.
+  begin(since = performance.now()) {
     this.retire();
     this.accepting = true;
-    this.beganAt = performance.now();
+    this.beganAt = since;
     this.unlock().then(() => this.output.stop());
     this.reset(null);
     this.show("waiting");
   }
 
+  // Resolves once it is silent, to how many samples were played.
   stop() {
     this.retire();
     this.accepting = false;
     this.stoppedAt = performance.now();
-    this.output?.stop();
+    const silenced = new Promise((done) => { this.onSilenced = done; });
     if (["waiting", "buffering", "playing", "paused", "blocked"].includes(this.stats.state)) this.show("stopped");
+    if (this.output) this.output.stop();
+    else this.onSilenced(0);
+    return silenced;
   }
+
+  // Quieter while somebody may be talking over it.
+  duck(isDucked) {
+    this.ducked = isDucked;
+    this.setVolume(0.005);
+  }
+
+  setVolume(slownessS) {
+    const gain = (volumeInput.value / 100) * (this.ducked ? DUCKED : 1);
+    this.volume?.gain.setTargetAtTime(gain, this.context.currentTime, slownessS);
+  }
+
+  // What was heard of this run.
+  heard() { return joined(this.pieces).slice(0, this.stats.played); }
 
   retire() {
     if (this.stats.runId) this.retired.add(this.stats.runId);
@@ -126,6 +144,7 @@ class LivePlayer {
   }
 
   onReport(report) {
+    if (report.silenced) this.onSilenced?.(report.played);
     if (this.stats.state === "stopped" || this.stats.state === "idle") {
       if (report.silenced) this.stats.stopMs = Math.round(performance.now() - this.stoppedAt);
       this.stats.played = report.silenced ? report.played : this.stats.played;
@@ -167,6 +186,7 @@ class LivePlayer {
     toggle.setAttribute("aria-label", WORDS[running ? "player_pause" : again ? "player_replay" : "player_play"]);
     part("status").textContent = WORDS["player_" + state];
     this.draw();
+    this.onstate?.(state);
   }
 
   draw() {
@@ -182,21 +202,13 @@ function clock(seconds) {
   return minutes + ":" + ((tenths % 600) / 10).toFixed(1).padStart(4, "0");
 }
 
-function decodePcm16(text) {
-  const binary = atob(text);
-  const bytes = Uint8Array.from(binary, (character) => character.charCodeAt(0));
-  return Float32Array.from(new Int16Array(bytes.buffer), (value) => value / 32768);
-}
-
 root.setAttribute("aria-label", WORDS.player);
 volumeInput.setAttribute("aria-label", WORDS.player_volume);
 const player = new LivePlayer(props.rate);
 window.kimiPlayers = { ...window.kimiPlayers, [props.name]: player };
 watch(["value", "caption"], () => props.value && player.receive(JSON.parse(props.value), props.caption));
 toggle.addEventListener("click", () => player.togglePlay());
-volumeInput.addEventListener("input", () => {
-  player.volume?.gain.setTargetAtTime(volumeInput.value / 100, player.context.currentTime, 0.01);
-});
+volumeInput.addEventListener("input", () => player.setVolume(0.01));
 for (const gesture of ["pointerdown", "keydown"]) {
   document.addEventListener(gesture, () => player.unlock(), { capture: true, passive: true });
 }

@@ -6,11 +6,12 @@ from kimi_demo.ui.words import (
     conversation,
     page,
     speech,
+    talk,
     transcribe,
     understand,
 )
 
-_PARTS = (page, speech, conversation, transcribe, caption, understand, about)
+_PARTS = (page, speech, conversation, talk, transcribe, caption, understand, about)
 
 EN: dict[str, str] = {key: text for part in _PARTS for key, text in part.EN.items()}
 ZH: dict[str, str] = {key: text for part in _PARTS for key, text in part.ZH.items()}

@@ -1,0 +1,61 @@
+"""Words of hands-free conversation."""
+
+EN: dict[str, str] = {
+    "talk": "Hands-free conversation",
+    "talk_start": "Talk hands-free",
+    "talk_end": "End",
+    "talk_again": "Connect again",
+    "talk_hint": "Just talk: it answers when you pause, and you may interrupt it. "
+    "With headphones it does not hear itself.",
+    "talk_asking": "Please allow the microphone",
+    "talk_connecting": "Connecting",
+    "talk_listening": "Listening",
+    "talk_hearing": "Hearing you",
+    "talk_thinking": "Thinking",
+    "talk_speaking": "Speaking",
+    "talk_latency": "first sound after {seconds} s",
+    "talk_you": "You",
+    "talk_it": "Answer",
+    "talk_ended": "Ended. The microphone is off.",
+    "talk_lost": "The connection was lost. The microphone is off.",
+    "talk_unplugged": "The microphone went away.",
+    "talk_denied": "The microphone is not allowed: allow it beside the page’s address.",
+    "talk_refused": "The server did not let this page in. The microphone is off.",
+    "talk_full": "Too many people are talking just now. The microphone is off.",
+    "talk_failed": "There is no answer: {message}",
+    "talk_insecure": "Hands-free conversation needs a secure page: open it at localhost or over "
+    "https. Until then, type or upload a recording.",
+    "talk_old_browser": "This browser cannot stream sound to the server, which hands-free "
+    "conversation needs: record your turns below instead.",
+    "talk_no_microphone": "No microphone can be used here, so there is no hands-free conversation.",
+    "talk_not_offered": "This server offers no hands-free conversation: record your turns below.",
+}
+
+ZH: dict[str, str] = {
+    "talk": "免手动对话",
+    "talk_start": "直接对话",
+    "talk_end": "结束",
+    "talk_again": "重新连接",
+    "talk_hint": "直接说话即可：停顿后它会回答，也可以随时打断。戴上耳机，它就不会听到自己。",
+    "talk_asking": "请允许使用麦克风",
+    "talk_connecting": "正在连接",
+    "talk_listening": "正在听",
+    "talk_hearing": "听到你在说话",
+    "talk_thinking": "正在思考",
+    "talk_speaking": "正在回答",
+    "talk_latency": "{seconds} 秒后出声",
+    "talk_you": "你",
+    "talk_it": "回答",
+    "talk_ended": "已结束，麦克风已关闭。",
+    "talk_lost": "连接已断开，麦克风已关闭。",
+    "talk_unplugged": "麦克风已断开。",
+    "talk_denied": "未获准使用麦克风：请在地址栏旁允许使用。",
+    "talk_refused": "服务器拒绝了此页面，麦克风已关闭。",
+    "talk_full": "正在对话的人太多，麦克风已关闭。",
+    "talk_failed": "没有回答：{message}",
+    "talk_insecure": "直接对话需要安全的页面：请通过 localhost 或 https 打开。"
+    "在此之前可以打字或上传录音。",
+    "talk_old_browser": "此浏览器无法向服务器实时传送声音，因此不能直接对话：请在下方录音提问。",
+    "talk_no_microphone": "这里没有可用的麦克风，因此不能直接对话。",
+    "talk_not_offered": "此服务器不提供直接对话：请在下方录音提问。",
+}
