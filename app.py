@@ -14,12 +14,13 @@ from typing import Any
 from kimi_demo import space  # first: on ZeroGPU nothing may import torch before it
 from kimi_demo.api import Service, routes
 from kimi_demo.api.history import AnswerStore
-from kimi_demo.api.keys import Keys
+from kimi_demo.api.keys import ANYBODY, Keys
 from kimi_demo.engine.open import open_engine
 from kimi_demo.errors import InputError, KimiError
 from kimi_demo.metrics import Metrics
 from kimi_demo.settings import Settings
 from kimi_demo.ui import build_ui, launch_options
+from kimi_demo.ui.talk import Mint
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -36,7 +37,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stderr.write(f"{exc}\n")
         return 2
     try:
-        page = build_ui(service.engine, settings.ui_language)
+        page = build_ui(service.engine, settings.ui_language, key_for_talking(service))
         options = launch_options(service.engine.capabilities, settings)
         page.launch(**options, **with_api(service, settings), prevent_thread_lock=True)
         service.engine.load()  # after the page is up: both want the processor
@@ -61,6 +62,11 @@ def serve(settings: Settings) -> Service:
         engine, away = space.on_lent_gpu(engine), space.why_no_api()
     engine.serve(settings.max_queue, metrics)
     return Service(engine, metrics, keys, answers, away=away)
+
+
+def key_for_talking(service: Service) -> Mint | None:
+    """What gives the page's visitors keys to `/v1/realtime`; None where nobody can be answered."""
+    return None if service.away else lambda owner: service.secrets.mint(owner or ANYBODY).value
 
 
 def with_api(service: Service, settings: Settings) -> dict[str, Any]:

@@ -75,7 +75,7 @@ class ConversationTab(ConversationLayout):
         self._engine = engine
         self._words = words
         if mint:
-            HandsFree(self, engine.capabilities, words, mint, self._saved)
+            self.hands_free = HandsFree(self, engine.capabilities, words, mint, self._saved)
         self._connect()
         self._connect_api()
 

@@ -17,7 +17,7 @@ import gradio as gr
 import numpy as np
 
 from kimi_demo.audio import INPUT_SAMPLE_RATE, OUTPUT_SAMPLE_RATE, Audio
-from kimi_demo.conversation import Conversation, ChatTurn
+from kimi_demo.conversation import ChatTurn, Conversation
 from kimi_demo.engine.base import Capabilities
 from kimi_demo.events import Finished, FinishReason
 from kimi_demo.ui.scripts import script, static

@@ -26,6 +26,9 @@ from playwright.sync_api import (
     sync_playwright,
 )
 
+from app import key_for_talking, with_api
+from kimi_demo.api import Service
+from kimi_demo.api.keys import Keys
 from kimi_demo.audio import Audio
 from kimi_demo.engine.base import Capabilities, Engine
 from kimi_demo.engine.scripted import ScriptedEngine
@@ -107,15 +110,16 @@ class Site:
 
 @contextmanager
 def serving(engine: Engine, settings: Settings = Settings()) -> Iterator[Site]:  # noqa: B008
-    """The page of this engine on a free port of this machine."""
-    page = build_ui(engine)
-    options = launch_options(engine.capabilities, settings)
+    """The page of this engine, and the API, on a free port of this machine."""
+    service = Service(engine, keys=Keys.of(settings.api_keys))
+    page = build_ui(engine, talk=key_for_talking(service))
+    options = launch_options(engine.capabilities, settings) | with_api(service, settings)
     _, url, _ = page.launch(**options, prevent_thread_lock=True, quiet=True)
     try:
         yield Site(url, page.server_port, engine)
     finally:
         page.close(verbose=False)
-        engine.close()
+        service.close()
 
 
 @pytest.fixture(scope="session")

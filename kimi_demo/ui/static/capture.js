@@ -9,13 +9,11 @@ const RELEASE_HOPS = 25; // gaps between words are shorter
 const ZERO_CROSSINGS = 12;
 // Decibels of full scale, of which silence on a line has about -80 and speech -30.
 const QUIETEST_DB = -90;
-const FIRST_FLOOR_DB = -60;
 const LEAST_VOICE_DB = -52;
 const MARGIN_DB = 12; // of a voice above the noise floor
 const WARY_STEP_DB = 3; // after each false alarm
 const WARIEST_DB = 24;
-const FLOOR_FALL = 0.3; // of the way, each hop
-const FLOOR_RISE_DB = 0.024; // each hop: 3 dB a second
+const [FLOOR_BLOCK_HOPS, FLOOR_BLOCKS] = [32, 8]; // 2 s: any speech has a gap in them
 
 // Band-limited, for any two whole rates: one windowed sinc for each phase between their samples.
 class Resampler {
@@ -58,10 +56,11 @@ function greatestCommonDivisor(a, b) {
   return b === 0 ? a : greatestCommonDivisor(b, a % b);
 }
 
-// Follows the noise around the speaker; a voice stands out of it.
+// The noise floor is the quietest hop of the last two seconds; a voice stands out of it.
 class Ear {
   constructor() {
-    this.floor = FIRST_FLOOR_DB;
+    this.minima = [Infinity]; // of blocks, the newest last
+    this.hops = 0;
     this.margin = MARGIN_DB;
     this.level = QUIETEST_DB;
     this.voiced = false;
@@ -73,14 +72,21 @@ class Ear {
   hear(hop) {
     const power = hop.reduce((sum, sample) => sum + sample * sample, 0) / hop.length;
     this.level = Math.max(QUIETEST_DB, 10 * Math.log10(power + 1e-12));
-    const loud = this.level > Math.max(LEAST_VOICE_DB, this.floor + this.margin);
-    this.floor += this.level < this.floor ? FLOOR_FALL * (this.level - this.floor) : FLOOR_RISE_DB;
+    const loud = this.level > Math.max(LEAST_VOICE_DB, this.floor() + this.margin);
     this.loudHops = loud ? this.loudHops + 1 : 0;
     this.softHops = loud ? 0 : this.softHops + 1;
     const before = this.voiced;
     if (this.loudHops >= ONSET_HOPS) this.voiced = true;
     if (this.softHops >= RELEASE_HOPS) this.voiced = false;
     return this.voiced && !before;
+  }
+
+  floor() {
+    const last = this.minima.length - 1;
+    this.minima[last] = Math.min(this.minima[last], this.level);
+    this.hops += 1;
+    if (this.hops % FLOOR_BLOCK_HOPS === 0) this.minima = [...this.minima, Infinity].slice(-FLOOR_BLOCKS);
+    return Math.min(...this.minima);
   }
 
   // Whether what it noticed was a voice.
