@@ -112,10 +112,9 @@ def told_turn(told: dict[str, Any]) -> ChatTurn:
     {asked, heard, answer, sound, reason, usage}: sounds are base64 of PCM16 at 24 kHz, that of the
     answer as far as it was heard; reason is null where it was broken off.
     """
-    asked = Audio(_samples(told["asked"]), OUTPUT_SAMPLE_RATE).resampled(INPUT_SAMPLE_RATE)
-    turn = ChatTurn(
-        asked, told["answer"], waveform=_samples(told["sound"]), heard_text=told["heard"].strip()
-    )
+    said, heard = _samples(told["asked"]), told["heard"].strip()
+    asked = Audio(said, OUTPUT_SAMPLE_RATE).resampled(INPUT_SAMPLE_RATE) if len(said) else heard
+    turn = ChatTurn(asked, told["answer"], waveform=_samples(told["sound"]), heard_text=heard)
     reason: FinishReason | None = told["reason"]
     return replace(turn, finished=_finished(reason, told["usage"] or {})) if reason else turn
 

@@ -18,6 +18,18 @@ from tests.ui.conftest import BROWSER_FLAGS
 
 MICROPHONE_RATE = 48_000
 
+# So that a test can see whether the browser still listens.
+REMEMBER_MICROPHONES = """
+window.microphones = [];
+const devices = navigator.mediaDevices;
+const open = devices?.getUserMedia.bind(devices);
+if (open) devices.getUserMedia = async (wanted) => {
+  const stream = await open(wanted);
+  window.microphones.push(...stream.getTracks());
+  return stream;
+};
+"""
+
 
 def microphone_file(path: Path, sounds: list[tuple[float, np.ndarray]], seconds: float) -> Path:
     """A file with silence but for these: (second at which it begins, (T,) float32 at 48 kHz)."""
@@ -45,6 +57,7 @@ class Listener:
         self.page = page
         self.failures: list[str] = []
         page.on("pageerror", lambda error: self.failures.append(str(error)))
+        page.add_init_script(REMEMBER_MICROPHONES)
         page.goto(url + "#conversation")
         page.wait_for_function("window.kimiPlayers?.conversation && window.kimiTalks?.conversation")
         expect(self.toggle).to_be_visible()

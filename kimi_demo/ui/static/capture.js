@@ -1,8 +1,8 @@
-// Runs on the audio thread: the microphone at 24 kHz in frames of 32 ms, and an ear that notices a
+// Runs on the audio thread: the microphone at 24 kHz in frames of 40 ms, and an ear that notices a
 // voice within 24 ms, long before a server can be sure of it.
 
 const RATE = 24000;
-const FRAME_SAMPLES = 768;
+const FRAME_SAMPLES = 960;
 const HOP_SAMPLES = 192; // 8 ms
 const ONSET_HOPS = 3; // a click is shorter
 const RELEASE_HOPS = 25; // gaps between words are shorter

@@ -2,7 +2,7 @@
 // it is cut out of.
 
 const SAMPLES_PER_MS = 24;
-const KEPT_MS = 5000; // while nobody speaks: the server tells late where speech began
+const KEPT_MS = 15000; // while nobody speaks: the server tells late where speech began
 
 // Everything that was sent, by its milliseconds; and when it was heard.
 class Recording {
@@ -40,7 +40,7 @@ class Recording {
 
 // One question, in one breath or several, and its answer.
 class Exchange {
-  // spans: [{id, startMs, endMs, text, isWritten}] of what was said.
+  // spans: [{id, startMs, sound, text, isWritten}] of what was said.
   constructor(spans = []) {
     this.spans = spans;
     this.answerId = null;

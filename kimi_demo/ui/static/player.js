@@ -76,9 +76,6 @@ class LivePlayer {
     this.volume?.gain.setTargetAtTime(gain, this.context.currentTime, slownessS);
   }
 
-  // What was heard of this run.
-  heard() { return joined(this.pieces).slice(0, this.stats.played); }
-
   retire() {
     if (this.stats.runId) this.retired.add(this.stats.runId);
   }

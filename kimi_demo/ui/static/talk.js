@@ -110,12 +110,17 @@ class LiveTalk {
   onFrame(frame) {
     if (!this.isSending) return;
     this.recording.push(frame);
-    if (!this.turn || this.turn.isOver) this.recording.forgetBefore(this.recording.endMs - KEPT_MS);
+    if (this.stats.state !== "hearing") this.recording.forgetBefore(this.recording.endMs - KEPT_MS);
     this.send({ type: "input_audio_buffer.append", audio: encodePcm16(frame.samples) });
     if (this.socket.bufferedAmount > STUCK_BYTES) return this.release("talk_lost");
-    const loudness = (frame.level - QUIETEST_DB) / (LOUDEST_DB - QUIETEST_DB);
-    root.style.setProperty("--talk-level", Math.max(0, Math.min(1, loudness)).toFixed(3));
-    root.classList.toggle("talk-voiced", frame.voiced);
+    this.showLevel(frame);
+  }
+
+  showLevel({ level, voiced }) {
+    const loudness = (level - QUIETEST_DB) / (LOUDEST_DB - QUIETEST_DB);
+    const bar = part("meter").firstElementChild;
+    bar.style.transform = `scaleX(${Math.max(0, Math.min(1, loudness)).toFixed(2)})`;
+    bar.classList.toggle("talk-voiced", voiced);
   }
 
   // Quieter at once, long before the server can know; louder again if it was no voice.
@@ -143,9 +148,8 @@ class LiveTalk {
     this.microphone?.learn(true);
     this.cut(before, isHeard);
     this.turn = new Exchange(isHeard ? [] : before?.spans); // unanswered, all of it is one question
-    this.turn.spans.push({ id, startMs, endMs: null, text: "", isWritten: false });
+    this.turn.spans.push({ id, startMs, sound: new Float32Array(0), text: "", isWritten: false });
     this.turns = [...this.turns.filter((one) => isHeard || one !== before), this.turn];
-    this.recording.forgetBefore(this.turn.spans[0].startMs);
     this.show("hearing");
     this.write();
   }
@@ -153,7 +157,7 @@ class LiveTalk {
   onSpeechEnd({ item_id: id, audio_end_ms: endMs }) {
     const span = this.turn?.span(id);
     if (!span) return;
-    span.endMs = endMs;
+    span.sound = this.recording.between(span.startMs, endMs);
     this.turn.lastWordAt = this.recording.lastWordAt(endMs);
     this.show("thinking");
   }
@@ -223,7 +227,7 @@ class LiveTalk {
     turn.isOver = true;
     this.raise();
     if (this.isLive) this.show("listening");
-    this.keepSound(turn, this.player.stats.played);
+    this.keepSound(turn, this.player, this.player.stats.played);
     this.settle(turn);
   }
 
@@ -232,9 +236,10 @@ class LiveTalk {
     if (!turn || turn.isOver || !turn.answerId) return;
     turn.isOver = true;
     turn.reason = null;
+    const { pieces, stats } = this.player; // of this answer; soon the next may begin
     const played = await this.player.stop();
     this.raise();
-    this.keepSound(turn, played);
+    this.keepSound(turn, { pieces, stats }, played);
     const item_id = turn.answerId;
     if (turn.receivedMs > 0) {
       this.send({ type: "conversation.item.truncate", item_id, content_index: 0, audio_end_ms: turn.playedMs });
@@ -244,10 +249,10 @@ class LiveTalk {
     if (isKept && turn.playedMs > 0) await this.settle(turn, [turn.retrieved]);
   }
 
-  keepSound(turn, played) {
+  keepSound(turn, { pieces, stats }, played) {
     turn.playedMs = Math.floor(played / SAMPLES_PER_MS);
-    turn.receivedMs = Math.floor(this.player.stats.received / SAMPLES_PER_MS);
-    turn.sound = encodePcm16(this.player.heard());
+    turn.receivedMs = Math.floor(stats.received / SAMPLES_PER_MS);
+    turn.sound = encodePcm16(joined(pieces).slice(0, played));
   }
 
   // What the server remembers of an answer that was cut off.
@@ -261,14 +266,14 @@ class LiveTalk {
 
   // Hands a turn over once its words are known.
   async settle(turn, awaited = []) {
-    const asked = joined(turn.spans.map(({ startMs, endMs }) => this.recording.between(startMs, endMs)));
     this.settling += 1;
     await Promise.race([Promise.all([turn.written, ...awaited]), pause(SETTLE_MS)]);
     this.settling -= 1;
     const { answer, latencyMs, playedMs, receivedMs, reason, usage, sound } = turn;
     this.stats.turns.push({ heard: turn.heard(), answer, latencyMs, playedMs, receivedMs, reason });
     this.turns = this.turns.filter((one) => one !== turn);
-    this.post({ asked: encodePcm16(asked), heard: turn.heard(), answer, sound, reason, usage });
+    const asked = encodePcm16(joined(turn.spans.map((span) => span.sound)));
+    this.post({ asked, heard: turn.heard(), answer, sound, reason, usage });
   }
 
   // One after the other: each changes the conversation as it finds it.
