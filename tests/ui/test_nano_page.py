@@ -26,12 +26,12 @@ from kimi_demo.intents import Caption, Chat, Choose, Transcribe
 from kimi_demo.options import ModelOptions
 from kimi_demo.ui.examples import EXAMPLES, worded
 from tests.ui.conftest import BROWSER_FLAGS
+from tests.ui.talking import MICROPHONE_RATE, Listener, browser_hearing, microphone_file
 
 SENTENCE = "The cat sleeps under the big green tree."
 CLIPS = EXAMPLES / "audio"
 SPOKEN = CLIPS / "speech-bridge-en.wav"
 QUESTION = CLIPS / "question-zh.wav"  # "What is your name?"
-MICROPHONE_RATE = 48_000
 BEFORE_S, AFTER_S = 1.0, 0.7  # silence around what is said into the microphone
 
 
@@ -165,6 +165,22 @@ def test_a_question_spoken_into_the_microphone_is_answered_aloud(asker: Browser,
     assert stats["played"] == stats["received"] > 12_000
     expect(chat(page, "user").get_by_label("Play")).to_have_count(1)
     expect(chat(page, "user")).to_contain_text(re.compile("heard: .*名字"))
+
+
+def test_it_talks_hands_free(browser: Browser, site: Any, tmp_path: Path):
+    spoken = audio.read(str(QUESTION)).resampled(MICROPHONE_RATE).waveform
+    path = microphone_file(tmp_path / "question.wav", [(15.0, spoken)], 120.0)
+    with browser_hearing(browser, path) as hearing:
+        listener = Listener(hearing.new_context(locale="en-GB").new_page(), site.url)
+        listener.begin()
+        (turn,) = listener.wait("s.turns.length === 1", timeout_s=90)["turns"]
+        assert "名字" in turn["heard"]
+        assert "奇米" in turn["answer"]
+        assert turn["playedMs"] == turn["receivedMs"] > 500
+        assert turn["latencyMs"] > 500
+        listener.toggle.click()
+        expect(listener.said("bot").first).to_contain_text("奇米")
+        assert listener.failures == []
 
 
 def test_an_example_is_asked_typed_and_aloud(visitor: Any, nano: Engine):
