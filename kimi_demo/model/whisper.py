@@ -31,8 +31,8 @@ class Attention(nn.Module):
     def forward(self, x: Tensor, visible: Tensor | None) -> Tensor:
         """(B, T, D) -> (B, T, D). visible: see `EncoderLayer`."""
         parts = (self.q_proj(x) * self.scale, self.k_proj(x), self.v_proj(x))
-        heads = (part.unflatten(-1, (self.heads, -1)).transpose(1, 2) for part in parts)
-        mixed = F.scaled_dot_product_attention(*heads, visible, scale=1.0)  # (B, H, T, E)
+        q, k, v = (part.unflatten(-1, (self.heads, -1)).transpose(1, 2) for part in parts)
+        mixed = F.scaled_dot_product_attention(q, k, v, visible, scale=1.0)  # (B, H, T, E)
         return self.out_proj(mixed.transpose(1, 2).flatten(2))
 
 

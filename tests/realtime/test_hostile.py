@@ -8,7 +8,7 @@ import socket
 import struct
 import time
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 
 import numpy as np
 import pytest
@@ -35,7 +35,9 @@ class Raw:
 
     def __init__(self, url: str, **options) -> None:
         address = url.replace("http", "ws") + "/v1/realtime"
-        self.socket = connect(address, max_size=None, open_timeout=PATIENCE_S, **options)
+        self._open = ExitStack()
+        opening = connect(address, max_size=None, open_timeout=PATIENCE_S, **options)
+        self.socket = self._open.enter_context(opening)
 
     def send(self, type_: str, **fields) -> None:
         self.socket.send(json.dumps({"type": type_, **fields}))
@@ -74,7 +76,7 @@ class Raw:
         self.socket.close_socket()
 
     def close(self) -> None:
-        self.socket.close()
+        self._open.close()
 
 
 @contextmanager

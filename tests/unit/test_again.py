@@ -104,7 +104,7 @@ def test_a_transcript_holds_only_the_second_answer_of_a_piece():
 def test_the_page_replaces_the_text_that_was_taken_back():
     scripted = engine(("ha |ha", "loop"), ("good", "stop"))
     view = AnswerView(2.0, EN)
-    shown = [c.text for e in scripted.stream(QUESTION) for c in view.changes(e)]
+    shown = [c.text for e in scripted.stream(QUESTION) for c in view.shown(e)]
     assert shown[:-1] == ["ha ", "ha ha", "", "good"]
 
 
