@@ -36,7 +36,14 @@ LOOKS: dict[str, dict[str, Any]] = {
     "dark": {"viewport": DESK, "color_scheme": "dark"},
     "phone": {"viewport": PHONE, "color_scheme": "light", "device_scale_factor": 2},
 }
-FLAGS = ["--autoplay-policy=no-user-gesture-required", "--no-sandbox", "--disable-gpu"]
+FLAGS = [
+    "--autoplay-policy=no-user-gesture-required",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--use-fake-ui-for-media-stream",
+    "--use-fake-device-for-media-stream",
+    f"--use-file-for-fake-audio-capture={CLIPS / 'question-en.wav'}%noloop",
+]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -86,16 +93,12 @@ def _speech(page: Page) -> None:
 
 
 def _conversation(page: Page) -> None:
-    heard = None
-    for question in ("What is your name?", "What is the capital of France?"):
-        page.locator("#conversation-text textarea").fill(question)
-        page.locator("#conversation-send").click()
-        page.wait_for_function(
-            "old => (({state, runId}) => state === 'ended' && runId !== old)"
-            "(window.kimiPlayers.conversation.stats)",
-            arg=heard,
-        )
-        heard = page.evaluate("window.kimiPlayers.conversation.stats.runId")
+    """A typed question, then one into the microphone, which is being answered."""
+    page.locator("#conversation-text textarea").fill("What is the capital of France?")
+    page.locator("#conversation-send").click()
+    page.wait_for_function("window.kimiPlayers.conversation.stats.state === 'ended'")
+    page.locator("#conversation-talk button").click()
+    page.wait_for_function("window.kimiTalks.conversation.stats.state === 'speaking'")
 
 
 def _transcribe(page: Page) -> None:
