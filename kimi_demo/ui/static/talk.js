@@ -83,10 +83,7 @@ class LiveTalk {
   }
 
   connect({ key, model, session, items }) {
-    const address = new URL("v1/realtime", location.origin + location.pathname.replace(/[^/]*$/, ""));
-    address.protocol = address.protocol.replace("http", "ws");
-    address.searchParams.set("model", model);
-    const socket = new WebSocket(address, ["realtime", "openai-insecure-api-key." + key]);
+    const socket = new WebSocket(this.address(window.gradio_config.root, model), ["realtime", "openai-insecure-api-key." + key]);
     const isMine = () => this.socket === socket;
     socket.onmessage = ({ data }) => isMine() && this.take(JSON.parse(data));
     socket.onclose = ({ code, reason }) => isMine() && this.release(CLOSINGS[code] || "talk_lost", reason);
@@ -95,6 +92,15 @@ class LiveTalk {
       { type: "session.update", session },
       ...items.map((item) => ({ type: "conversation.item.create", item })),
     ];
+  }
+
+  // Of the API beside the page, wherever a proxy shows both. root: of the page, as its server knows
+  // it; the visitor's browser knows better which host that is.
+  address(root, model) {
+    const path = new URL(root, location.href).pathname.replace(/\/$/, "");
+    const address = new URL(path + "/v1/realtime", location.origin.replace("http", "ws"));
+    address.searchParams.set("model", model);
+    return address;
   }
 
   send(event) {
