@@ -26,7 +26,7 @@ from kimi_demo.ui.tab import Words
 Mint = Callable[[str], str]
 """From the name of a visitor who has logged in, or "", to a key for the realtime API."""
 SILENCE_MS = 500
-SCRIPTS = ("words", "pcm", "microphone", "exchange", "talk")
+SCRIPTS = ("words", "pcm", "microphone", "exchange", "card", "talk")
 
 
 def live_talk(name: str, offered: bool, words: Words) -> gr.HTML:

@@ -7,19 +7,15 @@ const CONFIRM_MS = 400; // within which the server says that it was a voice
 const SETTLE_MS = 3000; // for late news of a turn that is over
 const TELL_MS = 5000; // for the page's server to take the turns
 const STUCK_BYTES = 2 ** 20; // sent by the page and not taken by the line: 8 s of sound
-const [QUIETEST_DB, LOUDEST_DB] = [-60, -15]; // ends of the meter
 const LIVE_STATES = ["asking", "connecting", "listening", "hearing", "thinking", "speaking"];
 const DENIALS = { NotAllowedError: "talk_denied", SecurityError: "talk_denied", NotFoundError: "talk_no_microphone" };
 const CLOSINGS = { 1008: "talk_refused", 1013: "talk_full" };
-// What has no meaning while it listens by itself; the rest of the page stays in use.
-const AT_REST = ["ask", "microphone", "turns", "typed-examples", "spoken-examples", "output"];
 const LATE_NEWS = new Set([
   "conversation.item.retrieved",
   "conversation.item.input_audio_transcription.delta",
   "conversation.item.input_audio_transcription.completed",
 ]);
-const root = element.querySelector(".talk");
-const part = (name) => root.querySelector(".talk-" + name);
+const card = new TalkCard(element.querySelector(".talk"), props.name);
 const pause = (ms) => new Promise((done) => setTimeout(done, ms));
 
 class LiveTalk {
@@ -55,8 +51,8 @@ class LiveTalk {
   async start() {
     this.reset();
     const attempt = (this.attempt += 1);
-    this.rest(true);
-    this.say("");
+    card.rest(true);
+    card.say("");
     this.show("asking");
     try {
       const microphone = await openMicrophone({
@@ -119,14 +115,7 @@ class LiveTalk {
     if (this.stats.state !== "hearing") this.recording.forgetBefore(this.recording.endMs - KEPT_MS);
     this.send({ type: "input_audio_buffer.append", audio: encodePcm16(frame.samples) });
     if (this.socket.bufferedAmount > STUCK_BYTES) return this.release("talk_lost");
-    this.showLevel(frame);
-  }
-
-  showLevel({ level, voiced }) {
-    const loudness = (level - QUIETEST_DB) / (LOUDEST_DB - QUIETEST_DB);
-    const bar = part("meter").firstElementChild;
-    bar.style.transform = `scaleX(${Math.max(0, Math.min(1, loudness)).toFixed(2)})`;
-    bar.classList.toggle("talk-voiced", voiced);
+    card.showLevel(frame);
   }
 
   // Quieter at once, long before the server can know; louder again if it was no voice.
@@ -222,7 +211,7 @@ class LiveTalk {
     if (!turn || turn.isOver || !turn.answerId || runId !== turn.answerId) return;
     if (firstSoundMs !== null && turn.latencyMs === null) {
       turn.latencyMs = firstSoundMs;
-      part("latency").textContent = WORDS.talk_latency.replace("{seconds}", (firstSoundMs / 1000).toFixed(2));
+      card.showLatency(firstSoundMs);
       this.show("speaking");
     }
     if (state === "ended") this.finish(turn);
@@ -308,7 +297,7 @@ class LiveTalk {
 
   onFailure(message) {
     this.stats.errors.push(message);
-    this.say(WORDS.talk_failed.replace("{message}", message || "?"));
+    card.say(WORDS.talk_failed.replace("{message}", message || "?"));
     if (this.stats.state === "thinking") this.show("listening");
   }
 
@@ -335,10 +324,10 @@ class LiveTalk {
     this.cut(this.turn);
     this.raise();
     this.show("off", ending);
-    this.say(reason);
+    card.say(reason);
     const attempt = this.attempt;
     await this.told();
-    if (attempt === this.attempt) this.rest(false);
+    if (attempt === this.attempt) card.rest(false);
   }
 
   // Ends without a trace.
@@ -354,36 +343,16 @@ class LiveTalk {
     this.microphone = null;
   }
 
-  // The page.
-
-  rest(isResting) {
-    for (const name of AT_REST) {
-      const block = document.getElementById(`${props.name}-${name}`);
-      if (block) block.inert = isResting;
-    }
-  }
-
   show(state, ending = null) {
     Object.assign(this.stats, { state, ending });
-    root.dataset.state = state;
-    root.classList.toggle("talk-live", this.isLive);
-    root.classList.toggle("talk-broken", Boolean(ending) && ending !== "talk_ended");
-    const again = ending && ending !== "talk_ended";
-    part("label").textContent = WORDS[this.isLive ? "talk_end" : again ? "talk_again" : "talk_start"];
-    part("status").textContent = this.isLive ? WORDS["talk_" + state] : WORDS[ending] || "";
-    if (!this.isLive) part("latency").textContent = "";
-    if (!part("note").textContent) this.say("");
+    card.show(state, ending, this.isLive);
     this.write();
   }
-
-  // A sentence below; without one the hint stands there.
-  say(sentence) { part("note").textContent = sentence || WORDS.talk_hint; }
 
   // The turn that is not in the chat yet.
   write() {
     const turn = this.turn && !this.turn.isOver ? this.turn : this.turns.at(-1);
-    part("heard").lastElementChild.textContent = turn?.heard() || "";
-    part("answer").lastElementChild.textContent = turn?.answer || "";
+    card.write(turn?.heard() || "", turn?.answer || "");
   }
 }
 
@@ -410,16 +379,11 @@ const HANDLERS = {
 };
 
 const missing = props.offered ? missingForMicrophone() : "talk_not_offered";
-root.setAttribute("aria-label", WORDS.talk);
-part("heard").firstElementChild.textContent = WORDS.talk_you;
-part("answer").firstElementChild.textContent = WORDS.talk_it;
-if (missing) {
-  root.dataset.state = "missing";
-  part("note").textContent = WORDS[missing];
-} else {
+if (missing) card.showMissing(missing);
+else {
   const talk = new LiveTalk();
   window.kimiTalks = { ...window.kimiTalks, [props.name]: talk };
   watch("value", () => props.value && talk.receive(JSON.parse(props.value)));
-  part("toggle").addEventListener("click", () => talk.toggle());
+  card.toggle.addEventListener("click", () => talk.toggle());
   window.addEventListener("pagehide", () => talk.isLive && talk.release("talk_ended"));
 }
