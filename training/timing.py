@@ -36,11 +36,14 @@ def read_timed(path: Path) -> Iterator[Utterance]:
 
 
 def texts_of(language: str, count: int, seed: int) -> Iterator[str]:
-    """Every answer of the dialogues, questions of theirs, sentences of an open vocabulary."""
-    rng = random.Random(seed)
+    """Every answer of the dialogues; then questions of theirs and sentences of an open vocabulary,
+    none held out."""
     yield from dialogue.answers(language)
+    drawing = random.Random(seed)
     for _ in range(QUESTIONS):
-        yield from (e.question for e in dialogue.draw(rng, language, turns=2).exchanges)
+        for exchange in dialogue.draw(drawing, language, turns=2).exchanges:
+            if not sentences.is_held_out(exchange.question):
+                yield exchange.question
     rng = random.Random(seed)
     if language == "en":
         drawn = rng.sample(sentences.english_sentences(), len(sentences.english_sentences()))

@@ -30,7 +30,7 @@ from tests.ui.talking import MICROPHONE_RATE, Listener, browser_hearing, microph
 
 SENTENCE = "The cat sleeps under the big green tree."
 CLIPS = EXAMPLES / "audio"
-SPOKEN = CLIPS / "speech-bridge-en.wav"
+SPOKEN = CLIPS / "question-opposite-en.wav"
 QUESTION = CLIPS / "question-zh.wav"  # "What is your name?"
 BEFORE_S, AFTER_S = 1.0, 0.7  # silence around what is said into the microphone
 

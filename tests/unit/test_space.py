@@ -106,7 +106,7 @@ from kimi_demo.settings import Settings
 app.open_engine = lambda *_: ScriptedEngine([], Capabilities("x", "", "cpu", 0, 24_000))
 here = app.serve(Settings())
 elsewhere = app.serve(Settings(remote=RemoteOptions("http://server/v1")))
-print(_ready(here).status_code, here.away, _ready(elsewhere).status_code)
+print(_ready(here, None).status_code, here.away, _ready(elsewhere, None).status_code)
 """
 
 
