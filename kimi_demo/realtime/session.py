@@ -119,10 +119,13 @@ class Session:
         """A client's event, but for sound, which comes decoded with `append`."""
         if self.closed:
             return []
+        outputs: list[Output] = []
         try:
-            return list(self._received(event, now_ms))
+            for output in self._received(event, now_ms):
+                outputs.append(output)  # what was done before a refusal is done
         except InputError as exc:
-            return [told.error(exc, event.event_id)]
+            outputs.append(told.error(exc, event.event_id))
+        return outputs
 
     def append(self, samples: np.ndarray) -> list[Output]:
         """samples: (T,) float32 at 16 kHz. Call `detect` with what a detector finds in them."""

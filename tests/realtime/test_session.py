@@ -152,6 +152,16 @@ def test_an_answer_begins_in_the_pause_and_is_dropped_if_the_speech_goes_on():
     assert again.intent.messages[-1].parts[0].audio.duration_s == 1.0
 
 
+def test_an_answer_begun_in_a_pause_ends_with_a_wish_that_is_refused():
+    client = Client()
+    client.take(client.session.append(SECOND))
+    client.detect(SpeechStarted(0))
+    client.detect(Paused(800))
+    client.send("response.create")  # there is nothing to answer yet
+    assert client.told[-1]["error"]["code"] == "nothing_to_answer"
+    assert client.done[-1] == Abandon(1)
+
+
 def test_what_was_made_in_the_pause_is_told_once_the_turn_is_over():
     client = Client()
     client.take(client.session.append(SECOND))
